@@ -1,0 +1,43 @@
+/* route.h - one row of `routes:`, parsed: what to match and what to do. router/ matches, server/ does.
+ * SPDX-License-Identifier: MIT
+ * Filled through route_keys.def; lives in the arena of its generation; constant after loading. */
+#ifndef HEART_ROUTE_H
+#define HEART_ROUTE_H
+
+#include "keys.h"
+
+enum route_action { ROUTE_NONE, ROUTE_RESPOND, ROUTE_STATIC, ROUTE_REDIRECT, ROUTE_PYTHON, ROUTE_APP };
+
+/* Bits of a method mask. M_OTHER: a well-formed method that is none of these. */
+enum { M_GET = 1, M_HEAD = 2, M_POST = 4, M_PUT = 8, M_DELETE = 16, M_PATCH = 32, M_OPTIONS = 64, M_OTHER = 128, M_ANY = 255 };
+
+struct route_respond  { uint32_t status; const char *type; const char *body; };
+struct route_static   { const char *root; uint64_t cache_ms; struct key_strs index; };
+struct route_redirect { const char *to; uint32_t status; };
+
+struct route {
+        struct place place;
+        uint64_t set;                /* which keys were given */
+        const char *path;            /* template, or ~regex */
+        struct place path_place;     /* of the value, for carets */
+        uint32_t methods;            /* mask; M_ANY when none was named. GET brings HEAD */
+        const char *host;            /* NULL: any */
+        const char *on;              /* ip:port::host, NULL: any */
+        bool first;                  /* a regex that goes before every template */
+        bool fallback;               /* set by server/: yields to a 405 (the mount of a native app) */
+        enum route_action action;
+        struct route_respond respond;
+        struct route_static static_files;
+        struct route_redirect redirect;
+        const char *python;          /* module:function */
+        const char *app;             /* name in apps: */
+        struct place app_place;
+        uint64_t timeout_ms;         /* 0: limits.handler_timeout */
+        uint64_t body;               /* limits.body of this route; UINT64_MAX: the global one */
+        uint32_t app_index;          /* set by server/: index in conf->apps, UINT32_MAX: none */
+        uint32_t handler;            /* set by server/: a native app's own number of the decorated route or `python:` target; UINT32_MAX: none */
+};
+
+extern const struct key_table route_keys; /* from route_keys.def */
+
+#endif

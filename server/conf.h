@@ -1,0 +1,89 @@
+/* conf.h - routes.yaml as C structs, read through conf_keys.def and router/route_keys.def.
+ * SPDX-License-Identifier: MIT
+ * Lives in the arena of its generation; constant after conf_load; any thread may read. Durations in ms, sizes in bytes. */
+#ifndef HEART_CONF_H
+#define HEART_CONF_H
+
+#include <sys/socket.h>
+
+#include "../router/router.h"
+
+#define WORKERS_MAX 64
+#define LOOPS_MAX 16
+
+struct conf_certificate {
+        struct place place;
+        struct key_strs hosts;          /* exact or *.suffix, lower case; empty: only as the default */
+        const char *cert, *key;         /* absolute paths */
+        struct place cert_place, key_place;
+};
+struct conf_tls { struct key_list certificates; /* of conf_certificate; the first is the default */ };
+
+struct conf_listener {
+        struct place place;
+        const char *name;               /* canonical: "*:8080", "127.0.0.1:8080", "[::1]:8080", "unix:/run/x.sock"; equal names are the same socket */
+        struct sockaddr_storage addr;   /* ready for bind */
+        socklen_t addr_len;
+        bool any;                       /* every address, IPv4 and IPv6: [::] with V6ONLY off; 0.0.0.0 where there is no IPv6 */
+        bool has_tls;
+        struct conf_tls tls;
+};
+struct conf_workers { uint32_t processes /* 0: auto */, loops, blocking, connections; };
+struct conf_queue   { uint32_t size; uint64_t timeout_ms; };
+struct conf_keep_alive { uint64_t timeout_ms; uint32_t requests; };
+struct conf_limits {
+        uint64_t request_line, header;
+        uint32_t header_count;
+        uint64_t body;
+        uint64_t header_timeout_ms, body_min_rate, handler_timeout_ms, send_timeout_ms, tls_handshake_timeout_ms;
+        struct conf_keep_alive keep_alive;
+};
+enum app_kind { APP_WSGI, APP_HEART, APP_PYTHON /* the implicit app named "python" that serves `python: module:function` routes */ };
+struct conf_app {
+        const char *name;               /* first field: KEY_NAMED */
+        struct place place;
+        uint64_t set;
+        const char *wsgi, *heart;       /* module:callable */
+        enum app_kind kind;
+        const char *target;             /* wsgi or heart; NULL for APP_PYTHON */
+        const char *path;               /* working directory, put first on sys.path; default: the folder of routes.yaml */
+        const char *venv;               /* NULL: the interpreter configure found */
+        const char *python;             /* interpreter to run, absolute; NULL as above */
+        const char *user;               /* NULL: conf.user */
+        const char *root_path;
+        struct key_map env;
+        uint32_t processes;             /* 0: auto, one per CPU */
+        uint32_t threads;
+        uint64_t timeout_kill_ms, start_timeout_ms;
+        struct conf_queue queue;
+};
+struct conf_access_log { const char *path; /* NULL: off; "-": stderr */ uint32_t format; };
+struct conf_error_log  { const char *path; uint32_t level; /* index in LOG_LEVELS */ };
+struct conf_logs { struct conf_access_log access; struct conf_error_log error; };
+
+struct conf {
+        const char *file;               /* absolute path of routes.yaml */
+        const char *base_dir;
+        struct key_list listeners;      /* of conf_listener; at least one */
+        const char *control;            /* absolute path of the control socket */
+        const char *user;               /* NULL: stay who we are */
+        struct conf_workers workers;
+        struct conf_queue queue;
+        struct conf_limits limits;
+        uint64_t drain_timeout_ms;
+        struct key_list apps;           /* of conf_app; the implicit one is last when any route needs it */
+        struct key_list routes;         /* of route: as in the file, app_index set */
+        struct conf_logs logs;
+};
+extern const struct key_table conf_keys; /* the whole file */
+
+/* Reads the tree in `sources` (which conf_load may extend with included files) into *ret, all in arena a. Cross-field rules included:
+ * a route has exactly one action, app names exist, listeners differ, names of hosts are well-formed ...
+ * 0; -EINVAL with findings (all of them); -ENOMEM. origins may be NULL. */
+int conf_load(struct sources *s, struct arena *a, struct diags *d, struct key_origins *origins, struct conf *ret);
+
+static inline struct conf_listener *conf_listener_at(const struct conf *c, size_t i) { return &((struct conf_listener *)c->listeners.list)[i]; }
+static inline struct conf_app *conf_app_at(const struct conf *c, size_t i) { return &((struct conf_app *)c->apps.list)[i]; }
+static inline struct route *conf_route_at(const struct conf *c, size_t i) { return &((struct route *)c->routes.list)[i]; }
+
+#endif

@@ -1,0 +1,14 @@
+/* dispatch.h - what the matched route means: respond, static, redirect, an error, Python.
+ * SPDX-License-Identifier: MIT
+ * actions: one per route of a generation, built with it (master and workers alike), immutable, shared by loops. */
+#ifndef HEART_DISPATCH_H
+#define HEART_DISPATCH_H
+
+#include "generation.h"
+
+/* Fills g->actions from g->routes: prebuilt replies, opened static roots. A root that is no directory is a finding at its place.
+ * 0, -EINVAL with findings, -ENOMEM; on failure nothing remains. */
+int actions_build(struct generation *g, struct diags *d);
+void actions_free(struct generation *g);
+
+#endif
