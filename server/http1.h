@@ -32,19 +32,27 @@ struct http_head {
         uint32_t query_off, query_len;    /* behind '?', without it */
         uint32_t host_off, host_len;      /* Host or authority, with its port, as sent; checked */
         uint32_t field_count;
-        uint32_t known[IPC_H_COUNT];      /* 1 + index of the first field with this id, 0: none. Only the first _known_used entries... see http1.c */
+        uint64_t seen[(IPC_H_COUNT + 63) / 64]; /* bit id: a field with this id came; http_head_init clears these words and nothing behind them */
+        uint8_t known[IPC_H_COUNT];       /* index of the first field with this id; only where `seen` has its bit, stale otherwise: ask http_head_field */
+        uint8_t _state, _te, _scheme;     /* parser's own from here on */
+        uint32_t _pos, _start, _fields_off, _authority_off, _authority_len;
         struct http_field fields[HTTP_HEADERS_MAX];
-        uint32_t _pos, _line, _state;     /* parser's own */
-        uint32_t _start;
 };
 
 void http_head_init(struct http_head *h); /* cheap: does not clear fields */
-/* Looks at buf[0..len). > 0: the head's length in bytes (the body follows). 0: more bytes are wanted. < 0: -status: 400 414 417 431 501 505.
- * One CRLF before the request line is tolerated and counted in the head's length. */
+/* Looks at buf[0..len). > 0: the head's length in bytes (the body follows). 0: more bytes are wanted. < 0: -status: 400 405 414 417 431 501 505.
+ * What is wrong is said at the byte that makes it so, whatever follows, so how a head was cut into packets never changes the answer. After > 0 or < 0 the
+ * parser must not be called again before http_head_init. One CRLF before the request line is tolerated and counted in the head's length. */
 int http_head_parse(struct http_head *h, const char *buf, uint32_t len, const struct http_limits *lim);
+/* The first field with a known id, NULL: absent. */
+static inline const struct http_field *
+http_head_field(const struct http_head *h, enum ipc_header_id id)
+{
+        return (h->seen[id / 64] >> (id % 64)) & 1 ? &h->fields[h->known[id]] : NULL;
+}
 /* Value of the first field with a known id; .ptr NULL: absent. */
 struct span http_head_get(const struct http_head *h, const char *buf, enum ipc_header_id id);
-/* "example.com:8080" -> "example.com", lower-cased into out (room bytes); "[::1]:80" -> "[::1]". */
+/* "example.com:8080" -> "example.com", lower-cased into out (room bytes); "[::1]:80" -> "[::1]". One dot at the end goes. What does not fit comes back empty. */
 struct span http_host_name(struct span host, char *out, size_t room);
 
 /* Chunked decoding (RFC 9112, 7.1), incremental and in place: data moves down over the framing. */

@@ -14,7 +14,7 @@
 /* Bytes waiting to be written: buf[start..end). Owned by a conn; grows by doubling up to what callers bound; freed when idle. */
 struct out { char *buf; uint32_t start, end, room; bool failed /* out of memory: the connection must be closed */; };
 void out_fini(struct out *o);
-char *out_reserve(struct out *o, size_t more); /* room for `more` bytes at the end, NULL without memory (failed is set) */
+char *out_reserve(struct out *o, size_t more); /* room for `more` bytes at the end (the caller then moves end), NULL without memory (failed is set); may move buf and start */
 void out_add(struct out *o, const char *p, size_t len);
 void out_add_span(struct out *o, struct span s);
 static inline size_t out_len(const struct out *o) { return o->end - o->start; }
@@ -36,7 +36,8 @@ void response_begin(struct out *o, unsigned status, unsigned minor, const struct
 void response_header(struct out *o, struct span name, struct span value);
 void response_end(struct out *o, unsigned minor, bool keep_alive, enum body_kind kind, uint64_t length);
 
-/* A page for an error or a plain status made by heart itself: small, self-contained HTML, pleasant in light and dark, or JSON or text by the request's Accept.
+/* A page for an error or a plain status made by heart itself, by the request's Accept: HTML (small, self-contained, pleasant in light and dark) where text/html is named,
+ * JSON where application/json is and weighs more, else a line of text.
  * extra: header lines to add, each with CRLF ("Retry-After: 2\r\n"); may be empty. head_only: HEAD. */
 void response_page(struct out *o, unsigned status, unsigned minor, bool keep_alive, bool head_only, struct span accept, struct span extra, const struct response_date *d);
 
@@ -45,7 +46,8 @@ void response_chunk(struct out *o, struct span bytes);
 void response_last_chunk(struct out *o);
 
 /* A fixed reply (`respond`), prebuilt at load for speed: everything but Date and Connection is ready. Immutable, shared by loops. */
-struct reply { char *head; uint32_t head_len; /* from "HTTP/1.1 200 OK\r\n" up to where Date goes */ char *body; uint32_t body_len; };
+struct reply { char *head; uint32_t head_len; /* from "HTTP/1.1 200 OK\r\n" up to where Date goes */ char *body /* in the block of head, an empty line before it */; uint32_t body_len; };
+/* type may be NULL. Statuses that have no body (204, 304) drop it. 0, -EINVAL (a control in type, a status outside 200..599), -ENOMEM. */
 int reply_build(unsigned status, const char *type, struct span body, struct reply *ret);
 void reply_fini(struct reply *r);
 void reply_add(struct out *o, const struct reply *r, unsigned minor, bool keep_alive, bool head_only, const struct response_date *d);
