@@ -18,7 +18,7 @@ B := build
 .SECONDARY:
 # One line a command; V=1 shows them whole.
 ifeq ($(V),)
-say = @echo '  $(1) $@';
+say = $(if $(findstring s,$(firstword -$(MAKEFLAGS))),@,@echo '  $(1) $@';)
 endif
 
 # ---- deps comes first, whatever else is asked for and whatever -j says --------------------------------------------------
