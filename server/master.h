@@ -15,7 +15,7 @@
 #include "heritage.h"
 #include "msgs.h"
 
-/* ---- events (master.c): what an fd or a timer calls ------------------------------------------------------------------------ */
+/* ---- events (events.c): what an fd or a timer calls ------------------------------------------------------------------------ */
 struct master;
 typedef void (*event_fn)(struct master *m, int fd, uint32_t epoll_events, void *arg);
 typedef void (*timer_fn)(struct master *m, void *arg);
@@ -47,15 +47,21 @@ struct master {
         uid_t uid; gid_t gid; bool drop; /* conf.user resolved, when started as root */
         bool stopping;
         uint64_t started_ms;
-        struct events *_events;         /* master.c's own */
+        struct events *_events;         /* events.c's own */
+        struct children *_children;     /* roles.c's own */
+        struct refusals *_refusals;     /* refuse.c's own */
+        int _exit_status;               /* master.c's own, as what follows */
+        int _stop_stage;
+        struct timer *_stop_timer;
+        int _ready_fd;                  /* --daemon: told once the first generation is committed; -1 */
 };
 
-/* main.c calls this once with a checked command line. Exit status. */
-int master_run(const char *conf_file);
+/* main.c calls this once with a checked command line. ready_fd: gets one byte after the first commit, then is closed; -1: none. Exit status. */
+int master_run(const char *conf_file, int ready_fd);
 /* Start leaving: stop accepting, drain workers, then pyworkers, then exit 0. A second call, or now: at once. */
 void master_stop(struct master *m, bool now);
 
-/* ---- children (roles.c) ------------------------------------------------------------------------------------------------------ */
+/* ---- children (roles.c; roles.h: the role table and role_start, which forks with signals, descriptors and privileges in order) ---- */
 /* reaped: called once per child with its wait status. */
 typedef void (*reaped_fn)(struct master *m, pid_t pid, int status, void *arg);
 int children_watch(struct master *m, pid_t pid, reaped_fn fn, void *arg);
