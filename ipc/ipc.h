@@ -77,6 +77,7 @@ void ipc_slot_reap(struct ipc_lane *l, uint32_t slot);         /* TAKEN or DONE 
 struct ipc_word ipc_slot_word(const struct ipc_lane *l, uint32_t slot);
 uint32_t ipc_lane_ready_count(const struct ipc_lane *l);       /* slots whose word says READY: a scan, for sweeps, rescue and status */
 bool ipc_lane_has_ready(const struct ipc_lane *l);             /* a hint from ring positions: something may be waiting */
+uint32_t ipc_lane_rescue(struct ipc_lane *l);                  /* (loop) READY slots that takers would not meet any more (a garbled tail) are entered again: how many; always 0 unless a pyworker scribbles */
 
 /* (loop) Chunks: private free list; a chunk handed out comes back when its slot is freed or the loop says so. */
 int ipc_chunk_claim(struct ipc_lane *l, uint32_t *ret_chunk);  /* -EAGAIN */
@@ -128,6 +129,9 @@ void ipc_answers_free(struct ipc_answers *a);
 /* (py, locked) Appends one record, payload gathered from iov. -EAGAIN: no room now (wait with ipc_answers_wait); -EMSGSIZE: more than a quarter of the ring.
  * *ret_wake: the loop sleeps and this call claimed its wake-up: write its eventfd once. Left false otherwise. */
 int ipc_answers_put(struct ipc_answers *a, const struct ipc_record *rec, const struct iovec *iov, int iov_count, bool *ret_wake);
+/* (py, locked) The last record of an answer and TAKEN -> DONE in one: the word says DONE before the loop can see the record, so that ipc_slot_release
+ * succeeds at once. rec names the slot and generation. As ipc_answers_put; -ESTALE: the slot is not ours, nothing was put. */
+int ipc_answers_finish(struct ipc_answers *a, struct ipc_lane *l, ipc_owner me, const struct ipc_record *rec, const struct iovec *iov, int iov_count, bool *ret_wake);
 size_t ipc_answers_max(const struct ipc_answers *a); /* largest payload of one record */
 uint32_t ipc_answers_event(const struct ipc_answers *a);
 int ipc_answers_wait(struct ipc_answers *a, uint32_t event, int timeout_ms); /* (py) until the loop made room */
@@ -178,8 +182,13 @@ struct ipc_request {            /* what the loop encodes and the pyworker decode
 size_t ipc_request_size(const struct ipc_request *r);
 /* Into a slot's buffer or a chunk. Bytes written, or -EMSGSIZE. */
 long ipc_request_encode(const struct ipc_request *r, void *buf, size_t room);
+size_t ipc_request_head(const void *buf, size_t room); /* bytes of the message without its inline body, which follows; 0: it makes no sense */
+/* A reader may copy the head alone and decode the copy with room == its size: body.ptr is NULL then, and body.len says how long it is. */
 /* fields: room for field_room headers and params together (headers first). Spans point into buf. -EPROTO: it makes no sense; -ENOSPC: too many fields. */
 int ipc_request_decode(const void *buf, size_t room, struct ipc_request *ret, struct ipc_field *fields, size_t field_room);
+
+bool ipc_is_token(const char *p, size_t len);  /* RFC 9110, 5.6.2; not empty */
+bool ipc_is_value(const char *p, size_t len);  /* a field's value: no control but TAB */
 
 struct ipc_answer {             /* the payload of IPC_REC_HEAD */
         uint16_t status;
