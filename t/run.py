@@ -11,8 +11,9 @@ A failing job does not stop the others; its whole output is printed, and kept in
 
 Every job runs in the source directory with
   HEART_BUILD        the build directory (absolute)      HEART_SRC     the source directory (absolute)
-  HEART_PYTHON       the interpreter heart was built for HEART_PYTHONPATH, PYTHONPATH  build/python
+  HEART_PYTHON       the interpreter heart was built for HEART_PYTHONPATH   build/python
   HEART_SANITIZE     the sanitizer flags of this build, empty without
+  PYTHONPATH         build/python, for unit/workers only: in e2e it would hide a heartd that does not set its pyworkers' path
 and its own TMPDIR, removed afterwards. Sanitizer reports of any process, forked ones included, fail the job that caused them.
 SPDX-License-Identifier: MIT
 """
@@ -96,13 +97,16 @@ def count_tests(output: str, status: int) -> tuple[int, int]:
     return passed, failed
 
 
-def job_environment(build: Path, src: Path, sanitize: str, reports: Path, tmp: str) -> dict[str, str]:
+def job_environment(job: Job, build: Path, src: Path, sanitize: str, reports: Path, tmp: str) -> dict[str, str]:
     env = dict(os.environ)
     for name in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES"):
         env.pop(name, None)
     python = str(build / "python")
     env.update(HEART_BUILD=str(build), HEART_SRC=str(src), HEART_PYTHON=sys.executable, HEART_PYTHONPATH=python,
-               PYTHONPATH=python, PYTHONDONTWRITEBYTECODE="1", HEART_SANITIZE=sanitize, TMPDIR=tmp, CK_DEFAULT_TIMEOUT="60" if sanitize else "20")
+               PYTHONDONTWRITEBYTECODE="1", HEART_SANITIZE=sanitize, TMPDIR=tmp, CK_DEFAULT_TIMEOUT="60" if sanitize else "20")
+    env.pop("PYTHONPATH", None)
+    if job.name.startswith("unit/workers/"):
+        env["PYTHONPATH"] = python
     if sanitize:
         suppressions = src / "t/sanitizers"
         common = f"log_path={reports}/report:exitcode=99"
@@ -122,7 +126,7 @@ def run_job(job: Job, build: Path, src: Path, sanitize: str) -> Verdict:
     reports.mkdir()
     reports.chmod(0o1777)  # a heartd that dropped its privileges reports too
     os.chmod(tmp, 0o755)
-    env = job_environment(build, src, sanitize, reports, tmp)
+    env = job_environment(job, build, src, sanitize, reports, tmp)
     argv = job.argv
     if sanitize and shutil.which("setarch"):
         argv = ("setarch", "-R", *argv)  # the sanitizers' shadow memory and a high vm.mmap_rnd_bits do not agree
