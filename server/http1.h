@@ -55,11 +55,11 @@ struct span http_head_get(const struct http_head *h, const char *buf, enum ipc_h
 /* "example.com:8080" -> "example.com", lower-cased into out (room bytes); "[::1]:80" -> "[::1]". One dot at the end goes. What does not fit comes back empty. */
 struct span http_host_name(struct span host, char *out, size_t room);
 
-/* Chunked decoding (RFC 9112, 7.1), incremental and in place: data moves down over the framing. */
-struct http_chunked { uint64_t left; uint64_t _size; uint32_t _state, _digits, _line; uint32_t _trailer; };
+/* Chunked decoding (RFC 9112, 7.1), incremental and in place: data moves down over the framing. Owner: the caller, one per body; one thread at a time. */
+struct http_chunked { uint64_t left /* data bytes of this chunk still to come */, _size; uint32_t _state, _digits, _unpaid, _trailer; };
 void http_chunked_init(struct http_chunked *c);
 /* Consumes from buf[0..len): *ret_used bytes were looked at; decoded body bytes are now buf[0..*ret_body). 1: the body is complete (buf[*ret_used..] is the next request);
- * 0: more wanted; -400: malformed; -431: trailers beyond trailer_max. */
+ * 0: more wanted (all was used); -400: malformed; -431: trailers beyond trailer_max bytes. Trailers are checked and dropped. */
 int http_chunked_decode(struct http_chunked *c, char *buf, size_t len, size_t trailer_max, size_t *ret_used, size_t *ret_body);
 
 #endif
