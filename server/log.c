@@ -97,19 +97,23 @@ stderr_reopen(void)
 }
 
 int
+log_file_open(const char *path)
+{
+        int fd;
+
+        if (path == NULL || (path[0] == '-' && path[1] == '\0'))
+                return stderr_reopen();
+        fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
+        return fd < 0 ? -errno : fd;
+}
+
+int
 log_open(const char *path, enum log_level level)
 {
-        int fd, r;
+        int fd = log_file_open(path), r;
 
-        if (path == NULL || (path[0] == '-' && path[1] == '\0')) {
-                fd = stderr_reopen();
-                if (fd < 0)
-                        return fd;
-        } else {
-                fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
-                if (fd < 0)
-                        return -errno;
-        }
+        if (fd < 0)
+                return fd;
         r = log_adopt(fd);
         if (r < 0) {
                 close(fd);

@@ -16,6 +16,7 @@ extern const char *const LOG_LEVELS[]; /* NULL-terminated: debug info warning er
 /* role: "master", "worker 2" ... copied. path NULL or "-": stderr. 0 or -errno (the old log stays). Also reopens: SIGUSR1. */
 void log_role(const char *role);
 int log_open(const char *path, enum log_level level);
+int log_file_open(const char *path); /* a descriptor for a log, as log_open would use: for the access log. -errno */
 int log_adopt(int fd); /* use this descriptor from now on (a worker after the master reopened); takes it */
 int log_fd(void);
 void log_level_set(enum log_level level);

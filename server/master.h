@@ -45,6 +45,7 @@ struct master {
         struct reload *reload;
         struct ctl *ctl;
         uid_t uid; gid_t gid; bool drop; /* conf.user resolved, when started as root */
+        char user_name[64];             /* of uid, when drop */
         bool stopping;
         uint64_t started_ms;
         struct events *_events;         /* events.c's own */

@@ -15,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -47,8 +46,7 @@ const struct role roles[ROLE_COUNT] = {
                 .leaves_by = "op `drain`, or the end of its control socket",
                 .steady_ms = 10000,
                 .death_signal = SIGTERM,
-                .low_nofile = true,
-                .run = NULL, /* pool.c: exec */
+                .run = NULL, /* launch.c forks and execs it by the same rules: what happens there between the two must not allocate */
         },
 };
 
@@ -92,7 +90,6 @@ struct child {
 struct children {
         struct child *list;
         size_t count, room;
-        struct rlimit nofile; /* as heartd was started */
 };
 
 int
@@ -102,8 +99,6 @@ children_new(struct children **ret)
 
         if (c == NULL)
                 return -ENOMEM;
-        if (getrlimit(RLIMIT_NOFILE, &c->nofile) < 0)
-                c->nofile = (struct rlimit){ 1024, 1024 };
         *ret = c;
         return 0;
 }
@@ -278,7 +273,7 @@ signals_reset(const sigset_t *unblocked)
 }
 
 static void __attribute__((noreturn))
-child_run(const struct role_child *c, pid_t master_pid, const struct rlimit *nofile)
+child_run(const struct role_child *c, pid_t master_pid)
 {
         const struct role *role = &roles[c->role];
         sigset_t none;
@@ -289,8 +284,6 @@ child_run(const struct role_child *c, pid_t master_pid, const struct rlimit *nof
         signals_reset(&none);
         log_role(c->title);
         close_others(c->fds, c->fd_count);
-        if (role->low_nofile)
-                setrlimit(RLIMIT_NOFILE, nofile);
         if (c->user != NULL) {
                 r = privileges_drop(c->user);
                 if (r < 0) {
@@ -321,7 +314,7 @@ role_start(struct master *m, const struct role_child *c, reaped_fn fn, void *fn_
         pid = fork();
         r = -errno;
         if (pid == 0)
-                child_run(c, master_pid, &m->_children->nofile);
+                child_run(c, master_pid);
         sigprocmask(SIG_SETMASK, &before, NULL);
         if (pid < 0)
                 return r;

@@ -15,7 +15,6 @@ struct role {
         const char *leaves_by;   /* how it is asked to leave */
         uint64_t steady_ms;      /* one that lived this long did not die of its start: its failures are forgotten */
         int death_signal;        /* what the kernel sends it when the master dies */
-        bool low_nofile;         /* gets the soft limit of descriptors that heartd was started with (select(2) in apps breaks beyond 1024) */
         int (*run)(void *arg);   /* NULL: role_child.run */
 };
 extern const struct role roles[ROLE_COUNT];
