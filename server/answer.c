@@ -1,0 +1,144 @@
+/* answer.c - a pyworker's answer becomes the client's bytes: framing is settled here and nowhere else.
+ * SPDX-License-Identifier: MIT
+ * From: lane.c, record by record.   To: conn->out, bounded by the window that lane_ack opens as the client reads (ipc.h, IPC_WINDOW).   Runs in: the owning loop. */
+#include "answer.h"
+
+#include <assert.h>
+#include <errno.h>
+
+#include "lane.h"
+#include "log.h"
+
+/* Of one connection (RFC 9110, 7.6.1), or ours to say. */
+static bool
+is_ours(uint8_t id)
+{
+        switch (id) {
+        case IPC_H_CONNECTION:
+        case IPC_H_KEEP_ALIVE:
+        case IPC_H_PROXY_CONNECTION:
+        case IPC_H_TRANSFER_ENCODING:
+        case IPC_H_TE:
+        case IPC_H_TRAILER:
+        case IPC_H_UPGRADE:
+        case IPC_H_DATE:
+        case IPC_H_SERVER:
+                return true;
+        default:
+                return false;
+        }
+}
+
+/* Digits only, below 2^63. -1: something else. */
+static int64_t
+parse_length(struct ipc_span v)
+{
+        int64_t n = 0;
+
+        if (v.len == 0 || v.len > 18)
+                return -1;
+        for (size_t i = 0; i < v.len; i++) {
+                if (v.ptr[i] < '0' || v.ptr[i] > '9')
+                        return -1;
+                n = n * 10 + (v.ptr[i] - '0');
+        }
+        return n;
+}
+
+static enum body_kind
+framing_of(const struct request *r, unsigned status, int64_t length)
+{
+        if (status == 204 || status == 304)
+                return BODY_NONE;
+        if (length >= 0)
+                return BODY_LENGTH;
+        return r->head.minor == 0 ? BODY_UNTIL_CLOSE : BODY_CHUNKED;
+}
+
+int
+answer_head(struct request *r, const uint8_t *payload, size_t len, bool end)
+{
+        struct out *o = &r->conn->out;
+        struct ipc_answer a;
+        struct ipc_field f;
+        enum body_kind kind;
+        int64_t length;
+
+        if (r->answer != ANSWER_WAITING || ipc_answer_decode(payload, len, &a) < 0 || a.status < 200 || a.status > 999)
+                return -EPROTO;
+        length = a.content_length;
+        response_begin(o, a.status, r->head.minor, &r->conn->loop->date);
+        while (ipc_answer_field(&a, &f)) {
+                if (f.id == IPC_H_CONTENT_LENGTH) {
+                        if (length < 0)
+                                length = parse_length(f.value);
+                } else if (!is_ours(f.id)) {
+                        response_header(o, (struct span){ f.name.ptr, f.name.len }, (struct span){ f.value.ptr, f.value.len });
+                }
+        }
+        if (end && length < 0 && !r->head_only)
+                length = (int64_t)a.body.len;
+        kind = framing_of(r, a.status, length);
+        if (kind == BODY_UNTIL_CLOSE)
+                r->keep_alive = false;
+        response_end(o, r->head.minor, r->keep_alive, kind, length >= 0 ? (uint64_t)length : 0);
+        request_answer_started(r, a.status, kind, length >= 0 ? (uint64_t)length : 0);
+        return answer_body(r, (struct span){ a.body.ptr, a.body.len });
+}
+
+int
+answer_body(struct request *r, struct span bytes)
+{
+        struct out *o = &r->conn->out;
+        struct span all = bytes;
+
+        if (r->answer != ANSWER_STARTED)
+                return -EPROTO;
+        if (bytes.len == 0)
+                return 0;
+        if (r->head_only || r->framing == BODY_NONE) {
+                lane_ack(r, (uint32_t)all.len);
+                return 0;
+        }
+        if (r->framing == BODY_LENGTH && bytes.len > r->answer_left) {
+                log_warning("request %llu: the app sent more than its Content-Length; the rest was dropped", (unsigned long long)r->id);
+                bytes.len = (size_t)r->answer_left;
+        }
+        if (r->framing == BODY_CHUNKED)
+                response_chunk(o, bytes);
+        else
+                out_add_span(o, bytes);
+        if (r->framing == BODY_LENGTH)
+                r->answer_left -= bytes.len;
+        r->answer_bytes += bytes.len;
+        r->unacked += (uint32_t)all.len;
+        return 0;
+}
+
+void
+answer_end(struct request *r)
+{
+        if (r->answer != ANSWER_STARTED) {
+                request_fail(r, 500, false);
+                return;
+        }
+        if (r->framing == BODY_LENGTH && r->answer_left > 0 && !r->head_only) {
+                log_error("request %llu: the app sent %llu bytes less than its Content-Length; closing", (unsigned long long)r->id,
+                          (unsigned long long)r->answer_left);
+                request_answer_abort(r);
+                return;
+        }
+        if (r->framing == BODY_CHUNKED && !r->head_only)
+                response_last_chunk(&r->conn->out);
+        request_answer_complete(r);
+}
+
+void
+answer_aborted(struct request *r)
+{
+        assert(r->lane == NULL);
+        if (r->answer == ANSWER_WAITING)
+                request_fail(r, 500, false);
+        else
+                request_answer_abort(r);
+}

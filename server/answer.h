@@ -1,0 +1,14 @@
+/* answer.h - a pyworker's answer becomes the client's bytes.
+ * SPDX-License-Identifier: MIT
+ * Called by lane.c with records whose slot was checked. The owning loop's thread only. 0, or -EPROTO: the pyworker broke the rules. */
+#ifndef HEART_ANSWER_H
+#define HEART_ANSWER_H
+
+#include "request.h"
+
+int answer_head(struct request *r, const uint8_t *payload, size_t len, bool end);
+int answer_body(struct request *r, struct span bytes);
+void answer_end(struct request *r);
+void answer_aborted(struct request *r); /* ABORT came; r has left its lane: 500, or a broken connection when the head was sent */
+
+#endif

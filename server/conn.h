@@ -1,0 +1,82 @@
+/* conn.h - one client connection: its states, buffers and deadlines.
+ * SPDX-License-Identifier: MIT
+ * Born in conn_adopt, freed in conn_free once nobody refers to it, nowhere else. A connection is not its request: struct request (request.h) comes and
+ * goes, several after each other, and pins its own generation; the connection pins none.
+ * (c) constant after conn_adopt   (l) owning loop's thread only - which is all the rest. */
+#ifndef HEART_CONN_H
+#define HEART_CONN_H
+
+#include <netinet/in.h>
+
+#include "loop.h"
+#include "msgs.h"
+#include "tls.h"
+
+enum conn_state {
+        CONN_HANDSHAKE, /* TLS is being set up */
+        CONN_IDLE,      /* between requests: no byte of the next one has come */
+        CONN_HEAD,      /* a head is arriving */
+        CONN_REQUEST,   /* a request is being answered */
+        CONN_FLUSH,     /* the last answer is on its way out; then LINGER or the end */
+        CONN_LINGER,    /* all is written; what the client still sends is dropped, so that it can read the answer */
+        CONN_CLOSED,    /* the descriptor is gone; the struct waits for a blocking job to come back */
+};
+
+#define CONN_OUT_HIGH (64u << 10) /* bytes waiting in `out` past which no further pipelined request is begun */
+
+struct conn {
+        struct pollable poll;          /* (c) first: what epoll hands back */
+        struct loop *loop;             /* (c) */
+        struct conn *next, **pprev;    /* all of the loop's */
+        struct conn *ready_next;       /* the loop's ready list */
+        enum conn_state state;
+        int fd;                        /* -1 once closed */
+        uint32_t listener_id;          /* (c) */
+        struct tls *tls;               /* NULL: plain */
+
+        bool on_ready;
+        bool readable, writable;       /* what epoll said last (edge-triggered) and no EAGAIN has contradicted */
+        bool eof;                      /* the client will send no more */
+        bool hup;                      /* both ways are gone */
+        bool rdhup;                    /* a FIN was announced, perhaps behind bytes still to be read */
+        bool close_after;              /* no further request on this connection */
+        uint16_t refs;                 /* blocking jobs under way */
+        uint32_t lingered;             /* bytes dropped in LINGER */
+
+        char *in;                      /* bytes read: in[in_start..in_end) is not consumed. A running request's head begins at in_start */
+        uint32_t in_start, in_end, in_room;
+        struct out out;                /* bytes to write */
+        struct request *request;       /* the one that is read or answered; NULL between */
+        uint32_t request_count;
+
+        uint64_t deadline_ms;          /* of what the state waits for */
+        uint64_t send_deadline_ms;     /* progress in writing is due by then; 0: nothing waits */
+        struct wheel_timer timer;      /* at the earlier of both */
+
+        struct sockaddr_storage peer;  /* (c) as the master's accept said */
+        struct router_local local;     /* where it came in; known when local_known */
+        bool local_known;
+};
+
+/* Takes fd over in every case. NULL: it was closed for want of memory. */
+struct conn *conn_adopt(struct loop *l, int fd, const struct msg_socket *s);
+void conn_event(struct conn *c, uint32_t epoll_events);
+/* Do all that can be done now; may close and free the connection: the caller must not touch it afterwards. */
+void conn_step(struct conn *c);
+void conn_close(struct conn *c);       /* at once; frees it or leaves it CLOSED while jobs hold it */
+void conn_collect(struct conn *c);     /* CLOSED: free it if nobody refers to it any more */
+int conn_fill(struct conn *c);         /* one read into the input buffer: 1 bytes or the end, 0 nothing now, -1 of no use */
+void conn_drain(struct conn *c);       /* close when idle; else after the running request */
+const struct router_local *conn_local(struct conn *c);
+void conn_peer_text(const struct conn *c, char *out, size_t room, uint16_t *ret_port);
+void address_text(const struct in6_addr *addr, char *out, size_t room); /* v4-mapped as IPv4 */
+
+/* The one door to the wire (conn_io.c): TLS or plain. Like read(2) and write(2), with -errno; -EAGAIN clears readable or writable. */
+ssize_t conn_read(struct conn *c, void *buf, size_t len);
+ssize_t conn_write(struct conn *c, const void *buf, size_t len);
+ssize_t conn_send_file(struct conn *c, int fd, uint64_t offset, size_t len); /* 0: the file is shorter than it was */
+
+/* Room for `more` bytes behind in_end. 0, -ENOMEM. */
+int conn_in_reserve(struct conn *c, uint32_t more);
+
+#endif

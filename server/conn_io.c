@@ -1,0 +1,106 @@
+/* conn_io.c - the one door between a connection and the wire: plain sockets or TLS.
+ * SPDX-License-Identifier: MIT
+ * From: conn.c and request.c.   To: the kernel, or tls.c.   Edge-triggered: -EAGAIN clears readable or writable until epoll says so again. */
+#include <errno.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "conn.h"
+
+#define TLS_FILE_PIECE 16384 /* one TLS record */
+
+static void
+tls_not_now(struct conn *c, enum tls_want want)
+{
+        if (want & TLS_WANT_READ)
+                c->readable = false;
+        if (want & TLS_WANT_WRITE)
+                c->writable = false;
+}
+
+ssize_t
+conn_read(struct conn *c, void *buf, size_t len)
+{
+        enum tls_want want = 0;
+        ssize_t n;
+
+        if (c->tls != NULL) {
+                n = tls_read(c->tls, buf, len, &want);
+                if (n == -EAGAIN) {
+                        tls_not_now(c, want);
+                        c->readable = false;
+                }
+        } else {
+                do
+                        n = read(c->fd, buf, len);
+                while (n < 0 && errno == EINTR);
+                if (n < 0)
+                        n = -errno;
+                /* A short read has emptied the socket, and what comes later is a new edge; but a FIN that was announced already is not. */
+                if (n == -EAGAIN || (n > 0 && (size_t)n < len && !c->rdhup))
+                        c->readable = false;
+        }
+        if (n > 0)
+                board_add(c->loop->board, C_bytes_in, (uint64_t)n);
+        return n;
+}
+
+ssize_t
+conn_write(struct conn *c, const void *buf, size_t len)
+{
+        enum tls_want want = 0;
+        ssize_t n;
+
+        if (c->tls != NULL) {
+                n = tls_write(c->tls, buf, len, &want);
+                if (n == -EAGAIN) {
+                        tls_not_now(c, want);
+                        c->writable = false;
+                }
+        } else {
+                do
+                        n = send(c->fd, buf, len, MSG_NOSIGNAL);
+                while (n < 0 && errno == EINTR);
+                if (n < 0)
+                        n = -errno;
+                if (n == -EAGAIN || (n > 0 && (size_t)n < len))
+                        c->writable = false;
+        }
+        if (n > 0)
+                board_add(c->loop->board, C_bytes_out, (uint64_t)n);
+        return n;
+}
+
+static ssize_t
+tls_send_file(struct conn *c, int fd, uint64_t offset, size_t len)
+{
+        char piece[TLS_FILE_PIECE];
+        ssize_t n = pread(fd, piece, len < sizeof(piece) ? len : sizeof(piece), (off_t)offset);
+
+        if (n <= 0)
+                return n < 0 ? -errno : 0;
+        return conn_write(c, piece, (size_t)n);
+}
+
+ssize_t
+conn_send_file(struct conn *c, int fd, uint64_t offset, size_t len)
+{
+        off_t at = (off_t)offset;
+        ssize_t n;
+
+        if (c->tls != NULL)
+                return tls_send_file(c, fd, offset, len);
+        do
+                n = sendfile(c->fd, fd, &at, len);
+        while (n < 0 && errno == EINTR);
+        if (n < 0) {
+                n = -errno;
+                if (n == -EAGAIN)
+                        c->writable = false;
+                return n;
+        }
+        if (n > 0)
+                board_add(c->loop->board, C_bytes_out, (uint64_t)n);
+        return n;
+}

@@ -1,0 +1,624 @@
+/* request.c - framing and limits of one request, its body in, its answer out.
+ * SPDX-License-Identifier: MIT
+ * From: conn.c when a head is complete, then again whenever bytes moved.   To: dispatch.c says what the route means; lane.c talks to Python.
+ * Runs in: the owning loop.   A request ends when its answer is complete and its body dealt with; one that cannot end well is `broken`. */
+#include "request.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "lane.h"
+#include "log.h"
+
+#define REQUESTS_KEPT 256          /* free requests that a loop keeps */
+#define DISCARD_MAX (256u << 10)   /* an unwanted body is read to its end up to here, to keep the connection; past it: close */
+#define GATHER_MAX (60u << 10)     /* a body gathered before Python sees the request: with its head it fits a chunk */
+#define RATE_WINDOW_MS 5000        /* body_min_rate is looked at over this long */
+#define TRAILERS_MAX 8192
+#define SEND_FILE_PIECE (1u << 20) /* per call, so that one fast client does not hold the loop */
+
+const struct conf *
+request_conf(const struct request *r)
+{
+        return &r->lg->g->conf;
+}
+
+const char *
+request_bytes(const struct request *r)
+{
+        return r->conn->in + r->conn->in_start;
+}
+
+struct span
+request_header(const struct request *r, enum ipc_header_id id)
+{
+        return http_head_get(&r->head, request_bytes(r), id);
+}
+
+/* ---- life ---------------------------------------------------------------------------------------------------------- */
+
+static void on_deadline(struct wheel_timer *t);
+
+struct request *
+request_new(struct conn *c)
+{
+        struct loop *l = c->loop;
+        struct request *r = l->requests;
+
+        if (r != NULL) {
+                l->requests = r->next_free;
+                l->request_count--;
+        } else {
+                r = malloc(sizeof(*r));
+                if (r == NULL)
+                        return NULL;
+        }
+        memset(r, 0, offsetof(struct request, head));
+        http_head_init(&r->head);
+        r->path_buf = NULL;
+        r->conn = c;
+        r->file_fd = -1;
+        r->chunk = -1;
+        r->began_ms = l->now_ms;
+        r->timer.fn = on_deadline;
+        return r;
+}
+
+static void
+log_access(const struct request *r)
+{
+        struct loop *l = r->conn->loop;
+        const char *base = request_bytes(r);
+        char peer[64];
+        uint16_t port;
+        struct access_entry e = {
+                .host = r->host, .id = r->id, .status = r->status, .minor = r->head.minor, .bytes = r->answer_bytes,
+                .duration_us = l->now_us > r->arrived_us ? l->now_us - r->arrived_us : 0, .time = l->now_s,
+                .route = r->route != NULL ? r->route->path : NULL,
+        };
+
+        conn_peer_text(r->conn, peer, sizeof(peer), &port);
+        e.client = span_of(peer);
+        if (r->head_len > 0) {
+                e.method = (struct span){ base + r->head.method_off, r->head.method_len };
+                e.target = (struct span){ base + r->head.target_off, r->head.target_len };
+                e.referer = request_header(r, IPC_H_REFERER);
+                e.user_agent = request_header(r, IPC_H_USER_AGENT);
+        }
+        access_log_add(l->access_log, &e);
+}
+
+static void
+count_answer(const struct request *r)
+{
+        enum counter c = r->status >= 500 ? C_answers_5xx : r->status >= 400 ? C_answers_4xx : C_answers_1xx_3xx;
+
+        if (r->status != 0)
+                board_add(r->conn->loop->board, c, 1);
+}
+
+void
+request_free(struct request *r)
+{
+        struct loop *l;
+
+        if (r == NULL)
+                return;
+        l = r->conn->loop;
+        assert(r->lane == NULL);
+        wheel_cancel(&l->wheel, &r->timer);
+        if (r->begun) {
+                count_answer(r);
+                if (l->access_on)
+                        log_access(r);
+        }
+        if (r->file_fd >= 0)
+                close(r->file_fd);
+        if (r->gathered.buf != NULL)
+                out_fini(&r->gathered);
+        free(r->path_buf);
+        if (r->lg != NULL)
+                loop_generation_unpin(l, r->lg);
+        if (l->request_count >= REQUESTS_KEPT) {
+                free(r);
+                return;
+        }
+        r->next_free = l->requests;
+        l->requests = r;
+        l->request_count++;
+}
+
+void
+request_abandon(struct request *r)
+{
+        if (r->lane != NULL)
+                (void)lane_abandon(r);
+}
+
+void
+request_client_left(struct request *r)
+{
+        /* A FIN that comes while the request waits in the app's queue: nobody will read the answer. One that came with the request itself is a client
+         * that half-closes and listens (nc -N), and those do not get here: the request was not begun yet. */
+        if (r->lane != NULL && r->body == BODY_STATE_NONE && r->answer == ANSWER_WAITING && lane_try_retract(r)) {
+                board_add(r->conn->loop->board, C_python_abandoned, 1);
+                r->broken = true;
+        }
+}
+
+/* ---- beginning ------------------------------------------------------------------------------------------------------- */
+
+static void
+begin(struct request *r)
+{
+        struct loop *l = r->conn->loop;
+
+        r->begun = true;
+        r->lg = loop_generation(l);
+        loop_generation_pin(r->lg);
+        r->id = (uint64_t)l->id << 40 | ++l->next_request;
+        r->arrived_us = l->now_us;
+}
+
+/* Decodes path and host into the request. 0 or -EINVAL: 400. */
+static int
+take_path(struct request *r)
+{
+        const char *base = request_bytes(r);
+        struct span raw = { base + r->head.path_off, r->head.path_len };
+        char *room = r->path_small;
+
+        if (raw.len + 1 > sizeof(r->path_small)) {
+                room = r->path_buf = malloc(raw.len + 1);
+                if (room == NULL)
+                        return -ENOMEM;
+        }
+        if (router_decode(raw, room, &r->path) < 0)
+                return -EINVAL;
+        if (r->path.ptr != room) { /* nothing had to change: but the input buffer may move, so the bytes are kept here */
+                memcpy(room, r->path.ptr, r->path.len);
+                r->path.ptr = room;
+        }
+        r->host = http_host_name((struct span){ base + r->head.host_off, r->head.host_len }, r->host_buf, sizeof(r->host_buf));
+        return 0;
+}
+
+static bool
+stays_open(const struct request *r)
+{
+        const struct conn *c = r->conn;
+        uint32_t most = request_conf(r)->limits.keep_alive.requests;
+
+        return r->head.keep_alive && !c->close_after && !c->loop->draining && (most == 0 || c->request_count < most);
+}
+
+static void
+restart_rate(struct request *r)
+{
+        r->rate_ms = r->conn->loop->now_ms;
+        r->rate_bytes = r->body_bytes;
+        r->conn->deadline_ms = r->rate_ms + RATE_WINDOW_MS;
+}
+
+static void
+start_body(struct request *r)
+{
+        if (r->head.chunked) {
+                http_chunked_init(&r->chunked);
+        } else if (r->head.content_length > 0) {
+                r->body_left = (uint64_t)r->head.content_length;
+        } else {
+                r->body_ended = true;
+                return;
+        }
+        r->body = BODY_STATE_DISCARDING; /* until somebody wants it */
+        r->expect_continue = r->head.expect_continue;
+        restart_rate(r);
+}
+
+void
+request_begin(struct request *r)
+{
+        struct loop *l = r->conn->loop;
+        struct router_query q = { .method = r->head.method };
+        int e;
+
+        begin(r);
+        r->raw_pos = r->head_len;
+        r->keep_alive = stays_open(r);
+        r->head_only = r->head.method == M_HEAD;
+        start_body(r);
+        e = take_path(r);
+        if (e < 0) {
+                request_fail(r, e == -ENOMEM ? 500 : 400, true);
+                return;
+        }
+        q.path = r->path;
+        q.host = r->host;
+        q.local = *conn_local(r->conn);
+        switch (router_match(r->lg->g->router, l->scratch, &q, &r->match)) {
+        case ROUTER_FOUND:
+                r->route = &r->lg->g->routes[r->match.route];
+                break;
+        case ROUTER_METHOD:
+                dispatch_method(r);
+                return;
+        case ROUTER_NOT_FOUND:
+                request_fail(r, 404, false);
+                return;
+        case ROUTER_FAILED:
+                log_error("request %llu: a regex of the route table hit its match limit", (unsigned long long)r->id);
+                request_fail(r, 500, false);
+                return;
+        }
+        r->body_limit = r->route->body != UINT64_MAX ? r->route->body : request_conf(r)->limits.body;
+        if (!r->head.chunked && r->body_left > r->body_limit) {
+                request_fail(r, 413, true);
+                return;
+        }
+        dispatch(r);
+}
+
+/* ---- failing ----------------------------------------------------------------------------------------------------------- */
+
+void
+request_fail_with(struct request *r, unsigned status, bool fatal, struct span extra)
+{
+        struct conn *c = r->conn;
+        const char *head_end;
+        size_t before;
+
+        if (!r->begun)
+                begin(r);
+        if (r->lane != NULL)
+                (void)lane_abandon(r);
+        wheel_cancel(&c->loop->wheel, &r->timer);
+        if (r->answer != ANSWER_WAITING) {
+                request_answer_abort(r);
+                return;
+        }
+        if (fatal || r->expect_continue || !stays_open(r)) {
+                r->keep_alive = false;
+                r->body = BODY_STATE_NONE;
+        } else if (!r->body_ended) {
+                r->body = BODY_STATE_DISCARDING;
+        }
+        r->status = status;
+        before = out_len(&c->out);
+        response_page(&c->out, status, r->head.minor, r->keep_alive, r->head_only,
+                      r->head_len > 0 ? request_header(r, IPC_H_ACCEPT) : (struct span){ NULL, 0 }, extra, &c->loop->date);
+        if (!c->out.failed && (head_end = memmem(c->out.buf + c->out.start + before, out_len(&c->out) - before, "\r\n\r\n", 4)) != NULL)
+                r->answer_bytes += (uint64_t)(c->out.buf + c->out.end - head_end - 4);
+        request_answer_complete(r);
+}
+
+void
+request_fail(struct request *r, unsigned status, bool fatal)
+{
+        request_fail_with(r, status, fatal, (struct span){ "", 0 });
+}
+
+static struct span
+retry_after(const struct request *r, char *buf, size_t room)
+{
+        uint64_t s = (r->route != NULL && r->route->app_index != UINT32_MAX
+                      ? conf_app_at(request_conf(r), r->route->app_index)->queue.timeout_ms : request_conf(r)->queue.timeout_ms) / 1000;
+
+        return (struct span){ buf, (size_t)snprintf(buf, room, "Retry-After: %llu\r\n", (unsigned long long)(s > 0 ? s : 1)) };
+}
+
+void
+request_busy(struct request *r)
+{
+        char line[48];
+
+        request_fail_with(r, 503, false, retry_after(r, line, sizeof(line)));
+}
+
+static void
+on_deadline(struct wheel_timer *t)
+{
+        struct request *r = (struct request *)(void *)((char *)t - offsetof(struct request, timer));
+        struct loop *l = r->conn->loop;
+
+        if (r->lane == NULL)
+                return;
+        if (r->queue_deadline_ms != 0 && l->now_ms >= r->queue_deadline_ms) {
+                r->queue_deadline_ms = 0;
+                if (lane_try_retract(r)) {
+                        board_add(l->board, C_python_queue_full, 1);
+                        request_busy(r);
+                        loop_ready(l, r->conn);
+                        return;
+                }
+        }
+        if (l->now_ms < r->handler_deadline_ms) {
+                wheel_set(&l->wheel, t, r->handler_deadline_ms);
+                return;
+        }
+        board_add(l->board, C_python_timeouts, 1);
+        log_error("request %llu: no answer from the handler within handler_timeout: 504", (unsigned long long)r->id);
+        request_fail(r, 504, false);
+        loop_ready(l, r->conn);
+}
+
+void
+request_arm(struct request *r, uint64_t queue_ms, uint64_t handler_ms)
+{
+        struct loop *l = r->conn->loop;
+
+        r->queue_deadline_ms = l->now_ms + queue_ms;
+        r->handler_deadline_ms = l->now_ms + handler_ms;
+        wheel_set(&l->wheel, &r->timer, r->queue_deadline_ms < r->handler_deadline_ms ? r->queue_deadline_ms : r->handler_deadline_ms);
+}
+
+/* ---- the answer ------------------------------------------------------------------------------------------------------------ */
+
+void
+request_answer_started(struct request *r, unsigned status, enum body_kind framing, uint64_t length)
+{
+        assert(r->answer == ANSWER_WAITING);
+        r->answer = ANSWER_STARTED;
+        r->status = status;
+        r->framing = framing;
+        r->answer_left = length;
+        if (framing == BODY_UNTIL_CLOSE)
+                r->keep_alive = false;
+        wheel_cancel(&r->conn->loop->wheel, &r->timer);
+}
+
+void
+request_answer_complete(struct request *r)
+{
+        r->answer = ANSWER_COMPLETE;
+        wheel_cancel(&r->conn->loop->wheel, &r->timer);
+        if (r->body == BODY_STATE_NONE || r->body_ended) {
+                r->body = BODY_STATE_NONE;
+                return;
+        }
+        /* A client that still waits for its 100 may send the body or not: only closing is unambiguous (RFC 9110, 10.1.1). */
+        if (r->expect_continue) {
+                r->keep_alive = false;
+                r->body = BODY_STATE_NONE;
+        } else {
+                r->body = BODY_STATE_DISCARDING;
+        }
+}
+
+void
+request_answer_abort(struct request *r)
+{
+        r->keep_alive = false;
+        r->broken = true;
+}
+
+void
+request_answered_file(struct request *r, int fd, uint64_t offset, uint64_t length)
+{
+        r->file_fd = fd;
+        r->file_offset = offset;
+        r->file_left = length;
+}
+
+void
+request_written(struct request *r)
+{
+        uint32_t left = (uint32_t)out_len(&r->conn->out);
+
+        /* `out` holds what earlier, pipelined answers left in front of ours: what is not in it any more is surely gone. */
+        if (r->unacked > left && r->lane != NULL) {
+                lane_ack(r, r->unacked - left);
+                r->unacked = left;
+        }
+}
+
+/* True: the file is sent to its end. */
+static bool
+send_file(struct request *r)
+{
+        struct conn *c = r->conn;
+        ssize_t n;
+
+        while (r->file_left > 0) {
+                if (out_len(&c->out) > 0 || !c->writable)
+                        return false;
+                n = conn_send_file(c, r->file_fd, r->file_offset, r->file_left < SEND_FILE_PIECE ? r->file_left : SEND_FILE_PIECE);
+                if (n == -EAGAIN) {
+                        if (c->send_deadline_ms == 0)
+                                c->send_deadline_ms = c->loop->now_ms + request_conf(r)->limits.send_timeout_ms;
+                        return false;
+                }
+                if (n <= 0) { /* 0: the file was cut short after its length was promised */
+                        request_answer_abort(r);
+                        return false;
+                }
+                r->file_offset += (uint64_t)n;
+                r->file_left -= (uint64_t)n;
+                r->answer_bytes += (uint64_t)n;
+                c->send_deadline_ms = 0;
+                if (n == SEND_FILE_PIECE && r->file_left > 0) {
+                        loop_ready(c->loop, c);
+                        return false;
+                }
+        }
+        close(r->file_fd);
+        r->file_fd = -1;
+        return true;
+}
+
+/* ---- the body --------------------------------------------------------------------------------------------------------------- */
+
+/* The next decoded bytes, at most `room`; they must be used at once. 1 with bytes, 0 none now (perhaps the end: body_ended), -status. */
+int
+request_pull(struct request *r, size_t room, const char **ret_bytes, size_t *ret_len)
+{
+        struct conn *c = r->conn;
+        char *at = c->in + c->in_start + r->raw_pos;
+        size_t len = c->in_end - c->in_start - r->raw_pos, used, n;
+        int e;
+
+        if (r->body_ended || len == 0)
+                return 0;
+        r->expect_continue = false; /* the client did not wait */
+        if (len > room)
+                len = room;
+        if (r->head.chunked) {
+                e = http_chunked_decode(&r->chunked, at, len, TRAILERS_MAX, &used, &n);
+                if (e < 0)
+                        return e;
+                r->body_ended = e == 1;
+        } else {
+                used = n = len < r->body_left ? len : (size_t)r->body_left;
+                r->body_left -= n;
+                r->body_ended = r->body_left == 0;
+        }
+        r->raw_pos += (uint32_t)used;
+        r->body_bytes += n;
+        if (r->body_bytes > r->body_limit && r->body != BODY_STATE_DISCARDING)
+                return -413;
+        *ret_bytes = at;
+        *ret_len = n;
+        return n > 0 ? 1 : 0;
+}
+
+/* Reads more of the body into the input buffer, whose consumed part behind the head is used again. 1, 0 nothing now, -1 the client broke off. */
+int
+request_read_more(struct request *r)
+{
+        struct conn *c = r->conn;
+
+        if (c->in_start + r->raw_pos == c->in_end) {
+                c->in_end = c->in_start + r->head_len;
+                r->raw_pos = r->head_len;
+        }
+        if (c->eof || c->hup)
+                return -1;
+        if (!c->readable)
+                return 0;
+        switch (conn_fill(c)) {
+        case 1:
+                return c->eof ? -1 : 1;
+        case 0:
+                return 0;
+        default:
+                return -1;
+        }
+}
+
+/* Gather the body; hand the request over when it is whole, or too large to gather. */
+static void
+step_gather(struct request *r)
+{
+        const char *p;
+        size_t n;
+        int e;
+
+        for (;;) {
+                size_t room = GATHER_MAX - out_len(&r->gathered);
+                e = room > 0 ? request_pull(r, room, &p, &n) : 0;
+                if (e < 0) {
+                        request_fail(r, (unsigned)-e, true);
+                        return;
+                }
+                if (e > 0)
+                        out_add(&r->gathered, p, n);
+                if (r->body_ended || out_len(&r->gathered) >= GATHER_MAX) {
+                        dispatch_python(r);
+                        return;
+                }
+                if (e > 0)
+                        continue;
+                e = request_read_more(r);
+                if (e < 0)
+                        r->broken = true;
+                if (e <= 0)
+                        return;
+        }
+}
+
+static void
+step_discard(struct request *r)
+{
+        const char *p;
+        size_t n;
+        int e;
+
+        for (;;) {
+                e = request_pull(r, SIZE_MAX, &p, &n);
+                if (r->body_ended) {
+                        r->body = BODY_STATE_NONE;
+                        return;
+                }
+                if (e < 0 || r->body_bytes > DISCARD_MAX || (!r->head.chunked && r->body_left > DISCARD_MAX)) {
+                        r->keep_alive = false; /* framing is lost, or reading on costs more than a new connection */
+                        r->body = BODY_STATE_NONE;
+                        return;
+                }
+                if (e > 0)
+                        continue;
+                e = request_read_more(r);
+                if (e < 0) {
+                        r->keep_alive = false;
+                        r->body = BODY_STATE_NONE;
+                        return;
+                }
+                if (e == 0)
+                        return;
+        }
+}
+
+/* Does the body wait for the client (and not for the handler)? */
+static bool
+waits_for_client(const struct request *r)
+{
+        if (r->body_ended || r->body == BODY_STATE_NONE || r->expect_continue)
+                return false;
+        return r->body != BODY_STATE_STREAMING || !r->body_paused;
+}
+
+void
+request_body_late(struct request *r)
+{
+        uint64_t rate = request_conf(r)->limits.body_min_rate, ms = r->conn->loop->now_ms - r->rate_ms;
+
+        if (r->body_ended || r->body == BODY_STATE_NONE)
+                return;
+        if (waits_for_client(r) && (r->body_bytes - r->rate_bytes) * 1000 < rate * ms) {
+                if (r->answer == ANSWER_COMPLETE) {
+                        r->keep_alive = false;
+                        r->body = BODY_STATE_NONE;
+                } else {
+                        request_fail(r, 408, true);
+                }
+                return;
+        }
+        restart_rate(r);
+}
+
+bool
+request_step(struct request *r)
+{
+        switch (r->body) {
+        case BODY_STATE_BUFFERING:
+                step_gather(r);
+                break;
+        case BODY_STATE_STREAMING:
+                lane_body(r);
+                break;
+        case BODY_STATE_DISCARDING:
+                if (r->answer != ANSWER_WAITING)
+                        step_discard(r);
+                break;
+        case BODY_STATE_NONE:
+                break;
+        }
+        if (r->broken || r->pending)
+                return false;
+        if (r->file_fd >= 0 && !send_file(r))
+                return false;
+        if (r->answer == ANSWER_STARTED && r->file_fd < 0 && r->lane == NULL)
+                request_answer_complete(r); /* a file that is out, or a head without more to come */
+        return r->answer == ANSWER_COMPLETE && r->body == BODY_STATE_NONE;
+}

@@ -1,0 +1,113 @@
+/* request.h - one request and its answer: framing, limits, the body both ways.
+ * SPDX-License-Identifier: MIT
+ * Taken from the loop's free list when its first byte arrives (request_new), given back in request_free when its answer is complete and its body dealt with, or
+ * the connection dies. A request whose pyworker still works when the connection dies leaves its slot behind (lane.c), never itself.
+ * The owning loop's thread only. */
+#ifndef HEART_REQUEST_H
+#define HEART_REQUEST_H
+
+#include "conn.h"
+#include "http1.h"
+
+enum body_state {
+        BODY_STATE_NONE,      /* there is none, or all of it was dealt with */
+        BODY_STATE_BUFFERING, /* being gathered: small, before Python sees the request */
+        BODY_STATE_STREAMING, /* goes to the pyworker through chunks */
+        BODY_STATE_DISCARDING,/* nobody wants it: read and dropped within a bound */
+};
+enum answer_state {
+        ANSWER_WAITING,  /* nothing was sent */
+        ANSWER_STARTED,  /* the head is in conn->out or beyond */
+        ANSWER_COMPLETE, /* every byte is in conn->out (a file: sent) */
+};
+
+struct request {
+        struct request *next_free;
+        struct conn *conn;
+        struct loop_generation *lg;        /* pinned from request_begin to request_free; NULL while the head arrives */
+        uint64_t id, arrived_us, began_ms; /* began: first byte of the head, loop clock */
+        bool begun;
+        bool broken;                       /* the answer cannot be ended well: close the connection */
+
+        struct router_match match;
+        const struct route *route;         /* NULL: none matched */
+        struct span path, host;            /* decoded path and host name; in path_buf, host_buf or the input buffer */
+        uint32_t head_len;                 /* bytes of the head at conn->in + in_start */
+
+        enum body_state body;
+        bool body_ended;                   /* every byte of it has arrived */
+        bool expect_continue;              /* 100 is owed before the client sends */
+        uint64_t body_limit, body_bytes;   /* decoded so far */
+        uint64_t body_left;                /* Content-Length: bytes still to come */
+        uint32_t raw_pos;                  /* offset from in_start of the first body byte not consumed */
+        struct http_chunked chunked;
+        struct out gathered;               /* BUFFERING: decoded bytes */
+        uint64_t rate_ms, rate_bytes;      /* body_min_rate: where the running window began */
+
+        enum answer_state answer;
+        unsigned status;
+        bool head_only;                    /* HEAD */
+        bool keep_alive;                   /* after this answer */
+        enum body_kind framing;
+        uint64_t answer_left;              /* BODY_LENGTH: bytes still owed */
+        uint64_t answer_bytes;             /* body bytes put out, for the log */
+        uint32_t unacked;                  /* bytes of a pyworker's answer in conn->out that were not acknowledged */
+        int file_fd;                       /* -1: none; sent when conn->out is empty */
+        uint64_t file_offset, file_left;
+
+        struct lane *lane;                 /* NULL: not with Python */
+        uint32_t slot;
+        int32_t chunk;                     /* request body chunk being filled, -1: none */
+        uint32_t chunk_len;
+        bool last_pushed;                  /* the end of the body was told to the taker */
+        bool body_wanted;                  /* the taker asked for it */
+        bool body_paused;                  /* STREAMING: no credit or chunk: the handler is slower than the client */
+        bool pending;                      /* a blocking thread opens a file for it */
+        struct wheel_timer timer;          /* queue timeout, then handler timeout */
+        uint64_t queue_deadline_ms, handler_deadline_ms;
+
+        struct http_head head;
+        char host_buf[256];
+        char *path_buf;                    /* malloc'ed when the path is long; else path_small */
+        char path_small[512];
+};
+
+struct request *request_new(struct conn *c); /* NULL without memory */
+void request_free(struct request *r);        /* logs it when begun; NULL is fine */
+/* The head is complete: pin the generation, settle framing and limits, match, dispatch. */
+void request_begin(struct request *r);
+/* Go on with what can be done: body in, answer out. True: the request is over and can be freed. */
+bool request_step(struct request *r);
+/* Refuse: an error page, then close when `fatal` (framing is lost or the body will not be read). */
+void request_fail(struct request *r, unsigned status, bool fatal);
+void request_fail_with(struct request *r, unsigned status, bool fatal, struct span extra_headers);
+/* conn.c tells: bytes were written; body_min_rate's moment came; the client closed its sending side. */
+void request_written(struct request *r);
+void request_body_late(struct request *r);
+void request_client_left(struct request *r);
+/* The client is gone or the connection is being closed. */
+void request_abandon(struct request *r);
+struct span request_header(const struct request *r, enum ipc_header_id id);
+const char *request_bytes(const struct request *r); /* where the head's offsets count from */
+const struct conf *request_conf(const struct request *r);
+
+/* Answer side, used by dispatch.c and lane.c. */
+void request_answer_complete(struct request *r);
+void request_answer_started(struct request *r, unsigned status, enum body_kind framing, uint64_t length);
+void request_answer_abort(struct request *r); /* after the head went out: the client must not see a clean end */
+void request_answered_file(struct request *r, int fd, uint64_t offset, uint64_t length);
+
+void request_busy(struct request *r);         /* 503 with Retry-After */
+void request_arm(struct request *r, uint64_t queue_ms, uint64_t handler_ms); /* with Python now: its deadlines, from now */
+
+/* Body side, used by lane.c. The next decoded bytes, at most `room`, to be used at once: 1 with bytes, 0 none now (perhaps the end: body_ended), -status.
+ * Reading more: 1 bytes came, 0 nothing now, -1 the client broke off. */
+int request_pull(struct request *r, size_t room, const char **ret_bytes, size_t *ret_len);
+int request_read_more(struct request *r);
+
+/* dispatch.c */
+void dispatch(struct request *r);
+void dispatch_method(struct request *r);      /* 405, or the answer to OPTIONS */
+void dispatch_python(struct request *r);      /* its body is gathered as far as it goes: hand it over */
+
+#endif
