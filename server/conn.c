@@ -164,6 +164,17 @@ fail:
         return NULL;
 }
 
+/* The output buffer comes from the loop's free list, like the input buffer: no malloc per request. Without one, out_reserve tries for itself. */
+static void
+take_out_buffer(struct conn *c)
+{
+        if (c->out.buf != NULL)
+                return;
+        c->out.buf = loop_buffer_get(c->loop);
+        c->out.start = c->out.end = 0;
+        c->out.room = c->out.buf != NULL ? LOOP_BUFFER_BYTES : 0;
+}
+
 static void
 release_buffers(struct conn *c)
 {
@@ -178,7 +189,7 @@ release_buffers(struct conn *c)
         if (c->out.buf != NULL && out_len(&c->out) == 0) {
                 if (c->out.room == LOOP_BUFFER_BYTES) {
                         loop_buffer_put(c->loop, c->out.buf);
-                        c->out.buf = NULL;
+                        c->out = (struct out){ 0 };
                 }
                 out_fini(&c->out);
         }
@@ -372,6 +383,7 @@ step_idle(struct conn *c)
                 c->request = request_new(c);
                 if (c->request == NULL)
                         return CLOSE;
+                take_out_buffer(c);
                 conn_enter(c, CONN_HEAD);
                 c->deadline_ms = c->loop->now_ms + conf_now(c)->limits.header_timeout_ms;
                 return GO_ON;
@@ -416,7 +428,9 @@ step_head(struct conn *c)
         conn_enter(c, CONN_REQUEST);
         c->request_count++;
         board_add(c->loop->board, C_requests, 1);
-        if (r < 0) {
+        if (r == -405) { /* TRACE; a 405 says what would do (RFC 9110, 15.5.6) */
+                request_fail_with(c->request, 405, true, SPAN_LIT("Allow: GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS\r\n"));
+        } else if (r < 0) {
                 request_fail(c->request, (unsigned)-r, true);
         } else {
                 c->request->head_len = (uint32_t)r;

@@ -793,6 +793,7 @@ void
 lanes_rescue(struct loop *loop)
 {
         for (struct lane *l = loop->lanes; l != NULL; l = l->next) {
+                uint32_t lost = l->in_use > 0 ? ipc_lane_rescue(l->ipc) : 0;
                 bool waiting = l->in_use > 0 && ipc_bell_mask(l->bell) != 0 && ipc_lane_ready_count(l->ipc) > 0;
 
                 /* Seen at two ticks in a row, a second apart: no wake-up is on its way any more. */
@@ -802,6 +803,11 @@ lanes_rescue(struct loop *loop)
                         waiting = false;
                 }
                 l->overdue = waiting;
+                if (lost > 0) {
+                        board_add(loop->board, C_rescued_wakeups, lost);
+                        log_alert("pool %u: %u requests had fallen out of the ring: entered again", l->pool->id, lost);
+                        l->published += lost;
+                }
                 if (l->in_use > 0)
                         check_overdue(l);
         }
