@@ -86,7 +86,7 @@ MICRO_PROGRAMS := $(patsubst %.c,$B/%,$(MICRO_SOURCES))
 .PHONY: all archives tests
 all: archives $(PROGRAMS) $(PACKAGE)
 archives: $B/librouter.a $B/libipc.a $B/libserver.a
-tests: all $(UNIT_PROGRAMS) $(FUZZ_PROGRAMS)
+tests: all $B/docs $(UNIT_PROGRAMS) $(FUZZ_PROGRAMS)
 
 $B/obj/%.o: $S/%.c config.mk
 	@mkdir -p $(@D)
@@ -118,6 +118,13 @@ $(RING_SO): $(RING_OBJECTS)
 $B/python/heart/%: $S/workers/heart/%
 	@mkdir -p $(@D)
 	@cp $< $@
+
+# What the key tables say, as schema and manual: `make docs` after a change of a .def; t/golden/documents.py compares.
+$B/docs: $B/obj/etc/docs.o $B/libserver.a $B/librouter.a $B/libipc.a
+	$(call say,ld)$(LINK) -o $@ $^ $(SERVER_LIBS) $(LIBS)
+.PHONY: docs
+docs: $B/docs
+	@$(PYTHON) $S/etc/docs.py $B $S
 
 # ---- tests ------------------------------------------------------------------------------------------------------------------
 # Each floor's tests with that floor's archive alone. Other .c files beside them are helpers of all tests of the floor.
