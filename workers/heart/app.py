@@ -1,0 +1,374 @@
+# SPDX-License-Identifier: MIT
+"""app.py - App: handlers registered by decorators, and what happens around a call of one.
+
+From: the user's module fills it.   To: pyworker.py reports its routes and native.py runs its handlers; as a WSGI callable it does both itself.
+Registered at import, by one thread; constant from the first request on, then used by any thread.
+"""
+from __future__ import annotations
+
+import asyncio
+import inspect
+from dataclasses import dataclass
+from typing import Any, AsyncIterator, Awaitable, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Type, TypeVar, Union, cast
+
+from .errors import Disconnected, HTTPError, reason
+from .logs import log_exception
+from .request import EnvironSource, Request
+from .response import Response, error_page, make_response
+from .routing import Matcher, check_pattern
+
+__all__ = ["App", "Endpoint", "Route", "endpoint_of"]
+
+Handler = TypeVar("Handler", bound=Callable[..., Any])
+METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A handler, ready to be called with one Request whatever arguments it was written with."""
+
+    call: Callable[[Request], Any]
+    is_async: bool
+    name: str
+    file: str
+    line: int
+
+
+@dataclass(frozen=True)
+class Route:
+    """One decorated route. Its index in App.routes is the number of its handler."""
+
+    path: str
+    methods: Tuple[str, ...]
+    endpoint: Endpoint
+
+
+def _required(function: Callable[..., Any]) -> int:
+    """How many positional arguments a call may be given, at most 2 being of interest."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # builtins without a signature
+        return 1
+    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        return 2
+    return sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
+
+
+def endpoint_of(function: Callable[..., Any], name: Optional[str] = None) -> Endpoint:
+    """Look at a handler once, so that nothing is looked up per request. TypeError when it is not callable."""
+    if not callable(function):
+        raise TypeError(f"{function!r} is not callable")
+    plain: Any = inspect.unwrap(function)
+    while hasattr(plain, "func"):  # functools.partial
+        plain = plain.func
+    if not hasattr(plain, "__code__"):
+        plain = getattr(plain, "__call__", plain)
+    code = getattr(plain, "__code__", None)
+    call: Callable[[Request], Any] = function
+    if _required(function) == 0:
+        call = lambda request: function()  # noqa: E731
+    return Endpoint(call=call, is_async=inspect.iscoroutinefunction(plain), name=name or str(getattr(function, "__name__", type(function).__name__)),
+                    file=code.co_filename if code else "", line=code.co_firstlineno if code else 0)
+
+
+def _error_call(function: Callable[..., Any]) -> Callable[[Request, Exception], Any]:
+    """An error handler, callable with (request, error) whatever part of that it takes."""
+    count = _required(function)
+    if count == 0:
+        return lambda request, error: function()
+    if count == 1:
+        return lambda request, error: function(request)
+    return function
+
+
+class App:
+    """A set of handlers.
+
+        app = App()
+
+        @app.get("/users/{user_id:int}")
+        def show(request):
+            return {"id": request.params["user_id"]}
+
+    Handlers take the Request, or nothing. `async def` ones run on one event loop per pyworker, others on its threads.
+    Source of the path patterns: router/README.md.
+    """
+
+    def __init__(self, name: str = "app") -> None:
+        self.name: str = name
+        self.routes: List[Route] = []
+        self.run_coroutine: Callable[[Awaitable[Any]], Any] = _run_alone  # pyworker.py puts its event loop here
+        self._errors: Dict[Union[int, Type[BaseException]], Callable[[Request, Exception], Any]] = {}
+        self._before: List[Callable[[Request], Any]] = []
+        self._after: List[Callable[[Request, Response], Optional[Response]]] = []
+        self._matcher: Optional[Matcher] = None
+
+    # ---- registration ----------------------------------------------------------------------------------------------------------
+
+    def route(self, path: str, *, methods: Sequence[str] = ("GET",), name: Optional[str] = None) -> Callable[[Handler], Handler]:
+        """Bind a handler to a path.
+
+        methods: as in the request line; GET brings HEAD along. name: for logs and `heartctl routes`; default: the function's.
+        Raises: ValueError for a path that is no pattern or a method that is none, TypeError for what cannot be called.
+        """
+        check_pattern(path)
+        if isinstance(methods, str):
+            methods = (methods,)
+        wanted = tuple(dict.fromkeys(method.upper() for method in methods))
+        unknown = [method for method in wanted if method not in METHODS]
+        if unknown or not wanted:
+            raise ValueError(f"methods are some of {', '.join(METHODS)}, not {', '.join(unknown) or 'none at all'}")
+
+        def register(function: Handler) -> Handler:
+            self.routes.append(Route(path, wanted, endpoint_of(function, name)))
+            self._matcher = None
+            return function
+
+        return register
+
+    def get(self, path: str, *, name: Optional[str] = None) -> Callable[[Handler], Handler]:
+        """route(path, methods=["GET"])"""
+        return self.route(path, methods=("GET",), name=name)
+
+    def post(self, path: str, *, name: Optional[str] = None) -> Callable[[Handler], Handler]:
+        """route(path, methods=["POST"])"""
+        return self.route(path, methods=("POST",), name=name)
+
+    def put(self, path: str, *, name: Optional[str] = None) -> Callable[[Handler], Handler]:
+        """route(path, methods=["PUT"])"""
+        return self.route(path, methods=("PUT",), name=name)
+
+    def delete(self, path: str, *, name: Optional[str] = None) -> Callable[[Handler], Handler]:
+        """route(path, methods=["DELETE"])"""
+        return self.route(path, methods=("DELETE",), name=name)
+
+    def patch(self, path: str, *, name: Optional[str] = None) -> Callable[[Handler], Handler]:
+        """route(path, methods=["PATCH"])"""
+        return self.route(path, methods=("PATCH",), name=name)
+
+    def options(self, path: str, *, name: Optional[str] = None) -> Callable[[Handler], Handler]:
+        """route(path, methods=["OPTIONS"])"""
+        return self.route(path, methods=("OPTIONS",), name=name)
+
+    def head(self, path: str, *, name: Optional[str] = None) -> Callable[[Handler], Handler]:
+        """route(path, methods=["HEAD"])"""
+        return self.route(path, methods=("HEAD",), name=name)
+
+    def error(self, what: Union[int, Type[BaseException]]) -> Callable[[Handler], Handler]:
+        """Let the function answer for a status (400 to 599) or an exception class (and its subclasses; the nearest class wins).
+
+        It is called with as many of (request, error) as it takes. 404 also covers paths of this app that no route matches.
+        An exception whose class has a handler is not logged; that is the handler's to do.
+        """
+        if isinstance(what, int):
+            if not 400 <= what <= 599:
+                raise ValueError(f"an error's status is 400 to 599, not {what}")
+        elif not (isinstance(what, type) and issubclass(what, BaseException)):
+            raise TypeError("app.error takes a status or an exception class")
+
+        def register(function: Handler) -> Handler:
+            self._errors[what] = _error_call(function)
+            return function
+
+        return register
+
+    def before(self, function: Handler) -> Handler:
+        """Call function(request) before every handler; what it returns, unless None, is the answer."""
+        if inspect.iscoroutinefunction(function):
+            raise TypeError("a before hook is an ordinary function")
+        self._before.append(function)
+        return function
+
+    def after(self, function: Handler) -> Handler:
+        """Call function(request, response) after every handler; it may change the response or return another."""
+        if inspect.iscoroutinefunction(function):
+            raise TypeError("an after hook is an ordinary function")
+        self._after.append(function)
+        return function
+
+    @property
+    def has_hooks(self) -> bool:
+        """Whether anything runs around the handlers."""
+        return bool(self._before or self._after)
+
+    @property
+    def error_statuses(self) -> List[int]:
+        """The statuses that have an error handler, in order."""
+        return sorted(what for what in self._errors if isinstance(what, int))
+
+    # ---- a call ----------------------------------------------------------------------------------------------------------------
+
+    def handle(self, request: Request, call: Callable[[Request], Any]) -> Response:
+        """Call a handler with the hooks and error handlers around it. Never raises but Disconnected (nobody waits for an answer)."""
+        try:
+            result = self._ask_before(request)
+            if result is None:
+                result = call(request)
+                if inspect.isawaitable(result):
+                    result = self.run_coroutine(result)
+            return self._ask_after(request, make_response(result))
+        except Disconnected:
+            raise
+        except Exception as error:
+            return self.handle_error(request, error)
+
+    async def handle_async(self, request: Request, call: Callable[[Request], Any]) -> Response:
+        """handle() for an `async def` handler, on the event loop."""
+        try:
+            result = self._ask_before(request)
+            if result is None:
+                result = await call(request)
+            return self._ask_after(request, make_response(result))
+        except Disconnected:
+            raise
+        except Exception as error:
+            answer = self._error_answer(request, error)
+            try:
+                return make_response(await answer if inspect.isawaitable(answer) else answer)
+            except Exception as second:
+                return self._last_resort(request, second)
+
+    def handle_error(self, request: Request, error: Exception) -> Response:
+        """The answer to an exception: its handler's, or the plain page; what nobody foresaw is logged and a 500."""
+        try:
+            answer = self._error_answer(request, error)
+            return make_response(self.run_coroutine(answer) if inspect.isawaitable(answer) else answer)
+        except Exception as second:
+            return self._last_resort(request, second)
+
+    def _ask_before(self, request: Request) -> Any:
+        for hook in self._before:
+            result = hook(request)
+            if result is not None:
+                return result
+        return None
+
+    def _ask_after(self, request: Request, response: Response) -> Response:
+        for hook in self._after:
+            other = hook(request, response)
+            if other is not None:
+                response = make_response(other)
+        return response
+
+    def _error_answer(self, request: Request, error: Exception) -> Any:
+        status = error.status if isinstance(error, HTTPError) else 500
+        candidates: List[Any] = [*type(error).__mro__, status]
+        for what in candidates:
+            if what in self._errors:
+                if what == 500 and not isinstance(error, HTTPError):
+                    log_exception(request.id, request.method, request.target, error)
+                return _with_status(self._errors[what](request, error), status)
+        if isinstance(error, HTTPError):
+            return error_page(status, error.detail, request.headers.get("accept", ""), error.headers)
+        log_exception(request.id, request.method, request.target, error)
+        return error_page(500, None, request.headers.get("accept", ""))
+
+    def _last_resort(self, request: Request, error: Exception) -> Response:
+        log_exception(request.id, request.method, request.target, error, "in an error handler; answering 500")
+        return error_page(500, None, request.headers.get("accept", ""))
+
+    # ---- under another WSGI server (PEP 3333) --------------------------------------------------------------------------------------
+
+    def __call__(self, environ: Dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """Match and answer one request: the same app, without heart's C router in front of it."""
+        source = EnvironSource(environ)
+        if self._matcher is None:
+            self._matcher = Matcher([(route.path, route.methods) for route in self.routes])
+        found = self._matcher.match(source.path, source.method)
+        request = Request(source, found.params)
+        try:
+            if found.route is not None:
+                response = self.handle(request, self.routes[found.route].endpoint.call)
+            else:
+                response = self._unmatched(request, found.allow)
+        except Disconnected:
+            response = error_page(400, "the body broke off")
+        return _answer_wsgi(self, request, response, start_response)
+
+    def _unmatched(self, request: Request, allow: Tuple[str, ...]) -> Response:
+        if not allow:
+            return self.handle_error(request, HTTPError(404))
+        methods = sorted({*allow, "OPTIONS", *(("HEAD",) if "GET" in allow else ())}, key=METHODS.index)
+        headers = {"Allow": ", ".join(methods)}
+        if request.method == "OPTIONS":
+            return Response(None, 204, headers)
+        return error_page(405, None, request.headers.get("accept", ""), headers)
+
+
+def _with_status(answer: Any, status: int) -> Any:
+    """An error handler's bare value carries the error's status; a Response or a tuple says its own."""
+    if inspect.isawaitable(answer):
+
+        async def wait() -> Any:
+            return _with_status(await answer, status)
+
+        return wait()
+    if isinstance(answer, (Response, tuple)):
+        return answer
+    response = make_response(answer)
+    response.status = status
+    return response
+
+
+def _run_alone(awaitable: Awaitable[Any]) -> Any:
+    """Run a coroutine to its end on an event loop of its own."""
+
+    async def wait() -> Any:
+        return await awaitable
+
+    return asyncio.run(wait())
+
+
+def _answer_wsgi(app: App, request: Request, response: Response, start_response: Callable[..., Any]) -> Iterable[bytes]:
+    body = response.body
+    headers = list(response.headers.raw)
+    if isinstance(body, bytes) and response.status not in (204, 304) and "content-length" not in response.headers:
+        headers.append(("Content-Length", str(len(body))))
+    start_response(f"{response.status} {reason(response.status)}", headers)
+    if request.method == "HEAD" or response.status in (204, 304):
+        close = getattr(body, "close", None)
+        if close is not None:
+            close()
+        return []
+    if isinstance(body, bytes):
+        return [body]
+    if hasattr(body, "__aiter__"):
+        return _drive(cast(Any, body).__aiter__())
+    return _encoded(cast(Iterable[Any], body))
+
+
+def _encoded(pieces: Iterable[Any]) -> Iterator[bytes]:
+    """str pieces as UTF-8; closes the source with itself."""
+    try:
+        for piece in pieces:
+            yield piece.encode("utf-8") if isinstance(piece, str) else bytes(piece)
+    finally:
+        close = getattr(pieces, "close", None)
+        if close is not None:
+            close()
+
+
+def _drive(pieces: AsyncIterator[Any]) -> Iterator[bytes]:
+    """An async iterator as an ordinary one, on an event loop of its own."""
+    loop = asyncio.new_event_loop()
+
+    end = object()
+
+    async def following() -> Any:
+        try:
+            return await pieces.__anext__()
+        except StopAsyncIteration:
+            return end
+
+    try:
+        while True:
+            piece = loop.run_until_complete(following())
+            if piece is end:
+                return
+            yield piece.encode("utf-8") if isinstance(piece, str) else bytes(piece)
+    finally:
+        close = getattr(pieces, "aclose", None)
+        if close is not None:
+            loop.run_until_complete(close())
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()

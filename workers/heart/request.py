@@ -1,0 +1,295 @@
+# SPDX-License-Identifier: MIT
+"""request.py - what a handler gets: one request, the same over shared memory and over a WSGI environ.
+
+From: app.py makes one per call.   Below: heart._ring.Request, or EnvironSource, which gives a WSGI environ the same face.
+Owner: the handler's call; one thread at a time. Everything costly (query, form, cookies, body) is made when first asked for.
+"""
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Protocol, Tuple, cast
+from urllib.parse import parse_qsl, quote
+
+from .datastructures import Headers, MultiDict
+from .errors import Disconnected, HTTPError
+
+__all__ = ["EnvironSource", "Request", "Source"]
+
+
+class Source(Protocol):
+    """What heart._ring.Request and EnvironSource have in common: see _ring.pyi for each."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def method(self) -> str: ...
+    @property
+    def target(self) -> bytes: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def query(self) -> str: ...
+    @property
+    def host(self) -> str: ...
+    @property
+    def scheme(self) -> str: ...
+    @property
+    def http_version(self) -> str: ...
+    @property
+    def client(self) -> Any: ...
+    @property
+    def root_path(self) -> str: ...
+    @property
+    def headers(self) -> List[Tuple[str, str]]: ...
+    @property
+    def params(self) -> Dict[str, Any]: ...
+    def header(self, name: str) -> Optional[str]: ...
+    def read(self, size: int = -1) -> bytes: ...
+
+
+class Request:
+    """One request.
+
+    Errors: body, text, json() and form raise heart.Disconnected (an OSError) when the client broke off, HTTPError 400 when what it sent
+    cannot be read as what was asked for; both may simply be let through.   Source: RFC 9110 and 9112; DESIGN.md 4.
+    """
+
+    __slots__ = ("_body", "_cookies", "_form", "_headers", "_query", "_source", "params", "state")
+
+    def __init__(self, source: Source, params: Optional[Dict[str, Any]] = None) -> None:
+        self._source = source
+        self.params: Dict[str, Any] = source.params if params is None else params
+        """What the route's placeholders matched, converted: {id:int} is an int, {u:uuid} a uuid.UUID."""
+        self.state: Dict[str, Any] = {}
+        """Free for hooks to leave something for the handler."""
+        self._body: Optional[bytes] = None
+        self._headers: Optional[Headers] = None
+        self._query: Optional[MultiDict] = None
+        self._form: Optional[MultiDict] = None
+        self._cookies: Optional[Dict[str, str]] = None
+
+    @property
+    def id(self) -> int:
+        """Names the request in every log line; 0 under another WSGI server."""
+        return self._source.id
+
+    @property
+    def method(self) -> str:
+        """As sent: "GET"."""
+        return self._source.method
+
+    @property
+    def target(self) -> bytes:
+        """The request target as it was sent, undecoded."""
+        return self._source.target
+
+    @property
+    def path(self) -> str:
+        """Decoded, begins with "/"."""
+        return self._source.path
+
+    @property
+    def query_string(self) -> str:
+        """Behind the "?", undecoded; empty without one."""
+        return self._source.query
+
+    @property
+    def host(self) -> str:
+        """The Host header: name and, when given, port."""
+        return self._source.host
+
+    @property
+    def scheme(self) -> str:
+        """ "http" or "https"."""
+        return self._source.scheme
+
+    @property
+    def client(self) -> str:
+        """The client's address as text; empty for a unix socket."""
+        client = self._source.client
+        return str(client[0]) if isinstance(client, tuple) else str(client or "")
+
+    @property
+    def root_path(self) -> str:
+        """Where the app is mounted; empty at the root."""
+        return self._source.root_path
+
+    @property
+    def url(self) -> str:
+        """The absolute URL, as far as the request tells it."""
+        query = self.query_string
+        return f"{self.scheme}://{self.host}{quote(self.root_path + self.path, safe='/%:@!$&()*+,;=~' + chr(39))}" + ("?" + query if query else "")
+
+    @property
+    def headers(self) -> Headers:
+        """Names without regard to case; [name] is the first value."""
+        if self._headers is None:
+            self._headers = Headers(self._source.headers)
+        return self._headers
+
+    @property
+    def query(self) -> MultiDict:
+        """Parameters of the query, percent-decoded as UTF-8 (what is not UTF-8 becomes U+FFFD)."""
+        if self._query is None:
+            self._query = _pairs(self._source.query)
+        return self._query
+
+    @property
+    def content_type(self) -> str:
+        """The media type alone, lower case: "application/json"; empty without the header."""
+        return (self._source.header("content-type") or "").split(";", 1)[0].strip().lower()
+
+    @property
+    def cookies(self) -> Dict[str, str]:
+        """name -> value; the first one of a name counts (RFC 6265, 5.4 sends the longest path first)."""
+        if self._cookies is None:
+            cookies: Dict[str, str] = {}
+            for value in self.headers.getlist("cookie"):
+                for part in value.split(";"):
+                    name, equals, content = part.strip().partition("=")
+                    if equals and name:
+                        cookies.setdefault(name, content.strip('"'))
+            self._cookies = cookies
+        return self._cookies
+
+    @property
+    def body(self) -> bytes:
+        """All of the body, at most `limits: body` bytes of it; waits for what has not arrived. Read once, then kept."""
+        if self._body is None:
+            self._body = self._source.read()
+        return self._body
+
+    @property
+    def text(self) -> str:
+        """The body decoded by the charset of Content-Type, UTF-8 without one. HTTPError 400 when it is not text in it."""
+        match = re.search(r'charset="?([\w.:-]+)', self._source.header("content-type") or "", re.IGNORECASE)
+        charset = match.group(1) if match else "utf-8"
+        try:
+            return self.body.decode(charset)
+        except (UnicodeDecodeError, LookupError):
+            raise HTTPError(400, f"the body is not text in {charset}") from None
+
+    def json(self) -> Any:
+        """The body as JSON (RFC 8259), whatever its Content-Type. HTTPError 400 when it is not JSON."""
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError) as error:
+            raise HTTPError(400, f"the body is not JSON: {error}") from None
+
+    @property
+    def form(self) -> MultiDict:
+        """The fields of an application/x-www-form-urlencoded body; empty without a body. HTTPError 415 for a body of another type."""
+        if self._form is None:
+            if self.content_type == "application/x-www-form-urlencoded":
+                self._form = _pairs(self.body.decode("latin-1"))
+            elif self.body:
+                raise HTTPError(415, "a form must come as application/x-www-form-urlencoded")
+            else:
+                self._form = MultiDict()
+        return self._form
+
+    def chunks(self, size: int = 65536) -> Iterator[bytes]:
+        """The body in pieces of at most `size` bytes as they arrive, for what should not be held in memory whole. Instead of `body`, not after it."""
+        while True:
+            piece = self._source.read(size)
+            if not piece:
+                return
+            yield piece
+
+    def __repr__(self) -> str:
+        return f"<Request {self.id} {self.method} {self.path!r}>"
+
+
+def _pairs(text: str) -> MultiDict:
+    try:
+        return MultiDict(parse_qsl(text, keep_blank_values=True, errors="replace", max_num_fields=10000))
+    except ValueError:
+        raise HTTPError(400, "too many fields") from None
+
+
+class EnvironSource:
+    """A WSGI environ (PEP 3333) with the face of heart._ring.Request, so that an App runs under any WSGI server."""
+
+    __slots__ = ("_environ", "_left", "params")
+    id = 0
+
+    def __init__(self, environ: Mapping[str, Any]) -> None:
+        self._environ = environ
+        self.params: Dict[str, Any] = {}
+        length = environ.get("CONTENT_LENGTH") or ""
+        # Without a length the stream may only be read to its end where the server says that it has one.
+        self._left = int(length) if length.isdigit() else -1 if environ.get("wsgi.input_terminated") else 0
+
+    @property
+    def method(self) -> str:
+        return cast(str, self._environ["REQUEST_METHOD"])
+
+    @property
+    def target(self) -> bytes:
+        raw = self._environ.get("RAW_URI") or self._environ.get("REQUEST_URI")
+        if raw:
+            return cast(str, raw).encode("latin-1", "replace")
+        path = quote(self._environ.get("SCRIPT_NAME", "") + self._environ.get("PATH_INFO", ""), encoding="latin-1")
+        return (path + ("?" + self.query if self.query else "")).encode("ascii", "replace")
+
+    @property
+    def path(self) -> str:
+        return cast(str, self._environ.get("PATH_INFO", "")).encode("latin-1").decode("utf-8", "replace") or "/"
+
+    @property
+    def query(self) -> str:
+        return cast(str, self._environ.get("QUERY_STRING", ""))
+
+    @property
+    def host(self) -> str:
+        host = self._environ.get("HTTP_HOST")
+        if host:
+            return cast(str, host)
+        return f"{self._environ.get('SERVER_NAME', '')}:{self._environ.get('SERVER_PORT', '')}"
+
+    @property
+    def scheme(self) -> str:
+        return cast(str, self._environ.get("wsgi.url_scheme", "http"))
+
+    @property
+    def http_version(self) -> str:
+        return cast(str, self._environ.get("SERVER_PROTOCOL", "HTTP/1.1")).rpartition("/")[2]
+
+    @property
+    def client(self) -> str:
+        return cast(str, self._environ.get("REMOTE_ADDR", ""))
+
+    @property
+    def root_path(self) -> str:
+        return cast(str, self._environ.get("SCRIPT_NAME", "")).encode("latin-1").decode("utf-8", "replace")
+
+    @property
+    def headers(self) -> List[Tuple[str, str]]:
+        found = [(key[5:].replace("_", "-").lower(), value) for key, value in self._environ.items() if key.startswith("HTTP_")]
+        for key in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+            if self._environ.get(key):
+                found.append((key.replace("_", "-").lower(), self._environ[key]))
+        return found
+
+    def header(self, name: str) -> Optional[str]:
+        key = name.upper().replace("-", "_")
+        if key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+            key = "HTTP_" + key
+        return cast(Optional[str], self._environ.get(key) or None)
+
+    def read(self, size: int = -1) -> bytes:
+        """size: most bytes to return, -1 all. Never reads past Content-Length, which PEP 3333 leaves to the application."""
+        stream = self._environ["wsgi.input"]
+        if self._left < 0:
+            return cast(bytes, stream.read() if size < 0 else stream.read(size))
+        pieces: List[bytes] = []
+        wanted = self._left if size < 0 else min(size, self._left)
+        while wanted > 0:
+            piece = stream.read(wanted)
+            if not piece:
+                raise Disconnected("the client sent less than its Content-Length")
+            pieces.append(piece)
+            wanted -= len(piece)
+            self._left -= len(piece)
+        return b"".join(pieces)
