@@ -66,6 +66,7 @@ struct keys_reader {
         struct diags *diags;
         const char *base_dir;       /* for KEY_PATH */
         struct key_origins *origins; /* may be NULL */
+        bool _in_list;              /* keys.c's own: defaults within lists are not shown */
 };
 
 /* For `heartctl show`: every value and where it came from. */
@@ -75,6 +76,8 @@ struct key_origins { struct key_origin *list; size_t count, _room; };
 /* node may be NULL (everything default). 0, or -EINVAL with findings in r->diags, or -ENOMEM. ret_struct is filled either way. */
 int keys_read(struct keys_reader *r, const struct key_table *t, const struct yaml_node *node, const char *path, void *ret_struct);
 int keys_read_one(struct keys_reader *r, const struct key *k, const struct yaml_node *value, const char *path, void *ret_struct);
+/* Was this key given? name must be one of the table's; set is what the table's set_offset field holds. */
+bool keys_is_set(const struct key_table *t, uint64_t set, const char *name);
 /* One finding at a node, with its source line and caret. */
 void keys_error(struct keys_reader *r, const struct yaml_node *at, const char *hint, const char *fmt, ...)
         __attribute__((format(printf, 4, 5)));

@@ -36,6 +36,7 @@ struct route {
         uint64_t body;               /* limits.body of this route; UINT64_MAX: the global one */
         uint32_t app_index;          /* set by server/: index in conf->apps, UINT32_MAX: none */
         uint32_t handler;            /* set by server/: a native app's own number of the decorated route or `python:` target; UINT32_MAX: none */
+        const char *root_path;       /* set by server/ for APP and PYTHON: "" or the prefix that belongs to the mount, "/shop" */
 };
 
 extern const struct key_table route_keys; /* from route_keys.def */

@@ -74,6 +74,7 @@ struct conf {
         struct key_list apps;           /* of conf_app; the implicit one is last when any route needs it */
         struct key_list routes;         /* of route: as in the file, app_index set */
         struct conf_logs logs;
+        uint32_t _include;              /* conf.c's own: `include:` is gone by the time keys are read */
 };
 extern const struct key_table conf_keys; /* the whole file */
 
@@ -81,6 +82,13 @@ extern const struct key_table conf_keys; /* the whole file */
  * a route has exactly one action, app names exist, listeners differ, names of hosts are well-formed ...
  * 0; -EINVAL with findings (all of them); -ENOMEM. origins may be NULL. */
 int conf_load(struct sources *s, struct arena *a, struct diags *d, struct key_origins *origins, struct conf *ret);
+
+/* The same for a main file that is not where sources->list[0].path says from here: base_file is its absolute path. */
+int conf_load_at(const char *base_file, struct sources *s, struct arena *a, struct diags *d, struct key_origins *origins, struct conf *ret);
+
+/* etc/routes.schema.json, and the keys of routes.yaml.5. malloc'ed; NULL without memory. */
+char *conf_schema(void);
+char *conf_manual(void);
 
 static inline struct conf_listener *conf_listener_at(const struct conf *c, size_t i) { return &((struct conf_listener *)c->listeners.list)[i]; }
 static inline struct conf_app *conf_app_at(const struct conf *c, size_t i) { return &((struct conf_app *)c->apps.list)[i]; }

@@ -1,0 +1,307 @@
+/* conf_rules.c - what no single key of routes.yaml can say: rules between keys, one small function each.
+ * SPDX-License-Identifier: MIT
+ * From: conf.c, after every key was read.   To: generation.c.   Runs in: whoever builds a generation.
+ * Values that were wrong by themselves are NULL or zero here and were reported: the rules step over them in silence. */
+#include "conf_priv.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static const char PYTHON_APP[] = "python"; /* the app that serves `python:` routes */
+
+/* ---- listeners ------------------------------------------------------------------------------------------------------------------- */
+
+static void
+check_listeners_differ(struct keys_reader *r, const struct conf *c)
+{
+        for (size_t i = 1; i < c->listeners.count; i++)
+                for (size_t k = 0; k < i; k++) {
+                        const struct conf_listener *a = conf_listener_at(c, k), *b = conf_listener_at(c, i);
+
+                        if (!address_overlaps(a, b))
+                                continue;
+                        if (strcmp(a->name, b->name) == 0)
+                                conf_finding(r, DIAG_ERROR, b->place, NULL, "duplicate listener \"%s\"", b->name);
+                        else
+                                conf_finding(r, DIAG_ERROR, b->place, NULL, "listener \"%s\" overlaps \"%s\": both cannot be bound", b->name, a->name);
+                        conf_finding(r, DIAG_NOTE, a->place, NULL, "the other one is here");
+                        break;
+                }
+}
+
+static bool
+find_host(const struct conf_tls *tls, size_t before, const char *host, struct place *ret)
+{
+        const struct conf_certificate *list = tls->certificates.list;
+
+        for (size_t i = 0; i < before; i++)
+                for (size_t k = 0; k < list[i].hosts.count; k++)
+                        if (strcmp(list[i].hosts.list[k], host) == 0) {
+                                *ret = list[i].hosts.places[k];
+                                return true;
+                        }
+        return false;
+}
+
+/* Each certificate can be chosen, and by each name only one. */
+static void
+check_certificates(struct keys_reader *r, const struct conf_tls *tls)
+{
+        const struct conf_certificate *list = tls->certificates.list;
+        struct place other;
+
+        for (size_t i = 1; i < tls->certificates.count; i++) {
+                if (list[i].hosts.count == 0)
+                        conf_finding(r, DIAG_ERROR, list[i].place, "add hosts: [example.com]", "this certificate is never used: it has no \"hosts\" and is not the first");
+                for (size_t k = 0; k < list[i].hosts.count; k++)
+                        if (find_host(tls, i, list[i].hosts.list[k], &other)) {
+                                conf_finding(r, DIAG_ERROR, list[i].hosts.places[k], NULL, "host \"%s\" has a certificate already", list[i].hosts.list[k]);
+                                conf_finding(r, DIAG_NOTE, other, NULL, "the other one is here");
+                        }
+        }
+}
+
+/* ---- apps ---------------------------------------------------------------------------------------------------------------------------- */
+
+static bool
+app_name_is_valid(const char *s)
+{
+        size_t len = strlen(s);
+
+        for (size_t i = 0; i < len; i++)
+                if (!((s[i] >= 'a' && s[i] <= 'z') || (s[i] >= 'A' && s[i] <= 'Z') || (s[i] >= '0' && s[i] <= '9') || (i > 0 && strchr("._-", s[i]) != NULL)))
+                        return false;
+        return len > 0 && len <= 64;
+}
+
+static void
+check_app(struct keys_reader *r, const struct conf_app *app)
+{
+        bool wsgi = keys_is_set(&app_keys, app->set, "wsgi"), heart = keys_is_set(&app_keys, app->set, "heart");
+
+        if (!app_name_is_valid(app->name))
+                conf_finding(r, DIAG_ERROR, app->place, NULL, "\"%s\" is no name for an app: letters, digits, '.', '_' and '-', at most 64", app->name);
+        if (wsgi && heart)
+                conf_finding(r, DIAG_ERROR, app->place, NULL, "app \"%s\" has both \"wsgi\" and \"heart\": it can be only one of them", app->name);
+        if (!wsgi && !heart && strcmp(app->name, PYTHON_APP) != 0)
+                conf_finding(r, DIAG_ERROR, app->place, "add wsgi: \"module:callable\" or heart: \"module:app\"", "app \"%s\" does not say what to run", app->name);
+}
+
+static int
+finish_app(struct keys_reader *r, const struct conf *c, struct conf_app *app)
+{
+        app->kind = app->heart != NULL ? APP_HEART : app->wsgi != NULL ? APP_WSGI : APP_PYTHON;
+        app->target = app->heart != NULL ? app->heart : app->wsgi;
+        if (app->path == NULL)
+                app->path = c->base_dir;
+        if (app->threads == 0)
+                app->threads = app->kind == APP_WSGI ? 1 : 4;
+        if (app->python == NULL && app->venv != NULL) {
+                app->python = arena_printf(r->arena, "%s/bin/python3", app->venv);
+                if (app->python == NULL)
+                        return -ENOMEM;
+        }
+        if (app->python != NULL && !r->sources->complete && access(app->python, X_OK) != 0)
+                conf_finding(r, DIAG_WARNING, app->place, NULL, "app \"%s\": no Python at \"%s\": it will not start", app->name, app->python);
+        return 0;
+}
+
+static struct conf_app *
+find_app(const struct conf *c, const char *name)
+{
+        for (size_t i = 0; i < c->apps.count; i++)
+                if (strcmp(conf_app_at(c, i)->name, name) == 0)
+                        return conf_app_at(c, i);
+        return NULL;
+}
+
+static bool
+has_python_routes(const struct conf *c, size_t *ret_first)
+{
+        for (size_t i = 0; i < c->routes.count; i++)
+                if (conf_route_at(c, i)->python != NULL) {
+                        *ret_first = i;
+                        return true;
+                }
+        return false;
+}
+
+/* `python:` routes are served by the app "python": the entry of that name, or one made here that has every default. */
+static int
+add_python_app(struct keys_reader *r, struct conf *c)
+{
+        struct conf_app *app = find_app(c, PYTHON_APP), *list;
+        struct key_origins *origins = r->origins;
+        size_t first = 0;
+        int e;
+
+        if (!has_python_routes(c, &first)) {
+                if (app == NULL || app->wsgi != NULL || app->heart != NULL)
+                        return 0;
+                conf_finding(r, DIAG_WARNING, app->place, NULL, "app \"%s\" is not started: no route has \"python\"", PYTHON_APP);
+                memmove(app, app + 1, (size_t)(conf_app_at(c, c->apps.count) - (app + 1)) * sizeof(*app));
+                c->apps.count--;
+                return 0;
+        }
+        if (app != NULL) {
+                if (app->wsgi == NULL && app->heart == NULL)
+                        return 0;
+                conf_finding(r, DIAG_ERROR, app->place, "give it another name", "app \"%s\" serves the \"python\" routes and cannot be another app", PYTHON_APP);
+                conf_finding(r, DIAG_NOTE, conf_route_at(c, first)->place, NULL, "such a route is here");
+                return -EINVAL;
+        }
+        list = arena_alloc(r->arena, (c->apps.count + 1) * sizeof(*list));
+        if (list == NULL)
+                return -ENOMEM;
+        if (c->apps.count > 0)
+                memcpy(list, c->apps.list, c->apps.count * sizeof(*list));
+        app = &list[c->apps.count];
+        r->origins = NULL; /* it stands nowhere in the file */
+        e = keys_read(r, &app_keys, NULL, "apps.python", app);
+        r->origins = origins;
+        app->name = PYTHON_APP;
+        app->place = conf_route_at(c, first)->place;
+        c->apps = (struct key_list){ list, c->apps.count + 1 };
+        return e;
+}
+
+static int
+check_apps(struct keys_reader *r, struct conf *c)
+{
+        int e = add_python_app(r, c);
+
+        for (size_t i = 0; e != -ENOMEM && i < c->apps.count; i++) {
+                check_app(r, conf_app_at(c, i));
+                if (finish_app(r, c, conf_app_at(c, i)) < 0)
+                        e = -ENOMEM;
+        }
+        return e == -ENOMEM ? e : 0;
+}
+
+/* ---- routes -------------------------------------------------------------------------------------------------------------------------- */
+
+static const struct {
+        const char *key;
+        enum route_action action;
+} ACTIONS[] = {
+        { "respond", ROUTE_RESPOND }, { "static", ROUTE_STATIC }, { "redirect", ROUTE_REDIRECT }, { "python", ROUTE_PYTHON }, { "app", ROUTE_APP },
+};
+enum { ACTION_COUNT = sizeof(ACTIONS) / sizeof(*ACTIONS) };
+
+static enum route_action
+action_of(struct span key)
+{
+        for (size_t i = 0; i < ACTION_COUNT; i++)
+                if (span_is(key, span_of(ACTIONS[i].key)))
+                        return ACTIONS[i].action;
+        return ROUTE_NONE;
+}
+
+/* Exactly one action. node: the route as it stands in the file. */
+static void
+check_action(struct keys_reader *r, const struct yaml_node *node, struct route *route)
+{
+        const struct yaml_node *first = NULL;
+
+        for (size_t i = 0; i < node->count; i++) {
+                const struct yaml_node *key = node->pairs[i].key;
+                enum route_action action = action_of(key->scalar);
+
+                if (action == ROUTE_NONE)
+                        continue;
+                if (first == NULL) {
+                        first = key;
+                        route->action = action;
+                } else {
+                        keys_error(r, key, NULL, "a route does one thing, this one has \"%s\" beside \"%s\"", key->scalar.ptr, first->scalar.ptr);
+                        conf_finding(r, DIAG_NOTE, first->place, NULL, "\"%s\" is here", first->scalar.ptr);
+                }
+        }
+        /* With an unknown key in it, that key is the likelier mistake, and was reported. */
+        if (first == NULL && (size_t)__builtin_popcountll(route->set) == node->count)
+                conf_finding(r, DIAG_ERROR, route->place, "add respond, static, redirect, python or app", "route \"%s\" does nothing",
+                             route->path != NULL ? route->path : "");
+}
+
+static void
+find_route_app(struct keys_reader *r, const struct conf *c, struct route *route)
+{
+        const char *name = route->action == ROUTE_PYTHON ? PYTHON_APP : route->app, *near, *names[256];
+        const struct conf_app *app = name != NULL ? find_app(c, name) : NULL;
+        char hint[96];
+        size_t count = c->apps.count < 256 ? c->apps.count : 256;
+
+        if (app != NULL)
+                route->app_index = (uint32_t)(app - conf_app_at(c, 0));
+        if (app == NULL && name != NULL && route->action == ROUTE_APP) {
+                for (size_t i = 0; i < count; i++)
+                        names[i] = conf_app_at(c, i)->name;
+                near = diag_nearest(span_of(name), names, count);
+                if (near != NULL)
+                        snprintf(hint, sizeof(hint), "did you mean \"%s\"?", near);
+                conf_finding(r, DIAG_ERROR, route->app_place, near != NULL ? hint : c->apps.count == 0 ? "there is no \"apps\" in the file" : NULL,
+                             "unknown app \"%s\"", name);
+        }
+}
+
+static void
+check_route(struct keys_reader *r, const struct yaml_node *node, const struct conf *c, struct route *route)
+{
+        route->app_index = route->handler = UINT32_MAX;
+        if (route->methods == 0)
+                route->methods = M_ANY;
+        if (!keys_is_set(&route_keys, route->set, "body"))
+                route->body = UINT64_MAX;
+        if (node->kind != YAML_MAP)
+                return;
+        check_action(r, node, route);
+        if (route->action == ROUTE_APP || route->action == ROUTE_PYTHON)
+                find_route_app(r, c, route);
+}
+
+static void
+check_routes(struct keys_reader *r, const struct yaml_node *routes, const struct conf *c)
+{
+        bool native = false;
+
+        if (routes != NULL && routes->kind == YAML_SEQ && routes->count == c->routes.count)
+                for (size_t i = 0; i < c->routes.count; i++)
+                        check_route(r, routes->items[i], c, conf_route_at(c, i));
+        for (size_t i = 0; i < c->apps.count; i++)
+                native |= conf_app_at(c, i)->heart != NULL;
+        if ((routes == NULL || (routes->kind == YAML_SEQ && routes->count == 0)) && !native && r->diags->error_count == 0)
+                conf_finding(r, DIAG_ERROR, (struct place){ r->sources->list[0].path, 0, 0, 0 }, "add routes: or an app with heart:", "there is nothing to serve");
+}
+
+static void
+check_apps_are_used(struct keys_reader *r, const struct conf *c)
+{
+        for (size_t i = 0; i < c->apps.count; i++) {
+                const struct conf_app *app = conf_app_at(c, i);
+                bool used = app->kind != APP_WSGI; /* a native app that no route names is mounted at / */
+
+                for (size_t k = 0; k < c->routes.count && !used; k++)
+                        used = conf_route_at(c, k)->app_index == i;
+                if (!used)
+                        conf_finding(r, DIAG_WARNING, app->place, NULL, "app \"%s\" is in no route", app->name);
+        }
+}
+
+int
+conf_check(struct keys_reader *r, const struct yaml_node *root, struct conf *c)
+{
+        size_t errors = r->diags->error_count;
+        int e;
+
+        check_listeners_differ(r, c);
+        for (size_t i = 0; i < c->listeners.count; i++)
+                check_certificates(r, &conf_listener_at(c, i)->tls);
+        e = check_apps(r, c);
+        if (e < 0)
+                return e;
+        check_routes(r, yaml_get(root, "routes"), c);
+        if (r->diags->error_count == errors && errors == 0)
+                check_apps_are_used(r, c);
+        return r->diags->error_count > errors ? -EINVAL : 0;
+}

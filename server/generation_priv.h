@@ -1,0 +1,18 @@
+/* generation_priv.h - what bundle.c, generation.c, mount.c and show.c share.
+ * SPDX-License-Identifier: MIT */
+#ifndef HEART_GENERATION_PRIV_H
+#define HEART_GENERATION_PRIV_H
+
+#include "generation.h"
+
+/* generation.c: adds what the router finds wrong with the routes of a file that has other findings already. */
+void routes_check(const struct conf *c, const struct sources *s, struct diags *d);
+
+/* generation.c: the distinct `python:` targets in order of appearance, and for each route of the file the number of its own (UINT32_MAX: none; may be NULL).
+ * Without memory: 0, though there are some. */
+size_t python_targets_number(const struct conf *c, const char **ret_targets, size_t room, uint32_t *ret_numbers);
+
+/* mount.c: fills g->routes from g->conf.routes and what native apps reported. 0, -EINVAL with findings, -ENOMEM. */
+int mounts_expand(struct generation *g, struct diags *d);
+
+#endif
