@@ -250,12 +250,18 @@ fail:
 pid_t
 launch_fork(const struct launch *l, const struct launch_fds *fds)
 {
-        pid_t master = getpid(), pid = fork();
+        sigset_t all, before;
+        pid_t master = getpid(), pid;
 
+        sigfillset(&all);
+        sigprocmask(SIG_SETMASK, &all, &before); /* a signal meant for the child must not run the master's handler in it */
+        pid = fork();
         if (pid == 0)
                 launch_child(l, fds, master);
+        int r = -errno;
+        sigprocmask(SIG_SETMASK, &before, NULL);
         if (pid < 0)
-                return -errno;
+                return r;
         setpgid(pid, pid); /* both sides do it: whoever is first, a kill of the group finds it */
         return pid;
 }

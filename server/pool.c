@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "roles.h"
 
 #define SETTLED_MS 10000      /* a pyworker that served this long failed for a new reason: no back-off */
 #define CHANGED_WAIT_MS 1000  /* master.h: silence means changed */
@@ -173,9 +174,9 @@ pool_conf_differs(const struct pool *p, const struct conf *c, const struct conf_
 static unsigned
 seat_count_of(const struct conf_app *app)
 {
-        long n = app->processes ? (long)app->processes : sysconf(_SC_NPROCESSORS_ONLN);
+        unsigned n = app->processes ? app->processes : cpus_usable();
 
-        return n < 1 ? 1 : n > IPC_PLACES ? IPC_PLACES : (unsigned)n;
+        return n < IPC_PLACES ? n : IPC_PLACES;
 }
 
 static void

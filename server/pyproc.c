@@ -222,7 +222,7 @@ not_leaving(struct master *m, void *arg)
 
         (void)m;
         py->timer = NULL;
-        pyproc_kill(py, false, py->error[0] ? py->error : "did not leave");
+        pyproc_kill(py, false, py->error[0] ? py->error : py->control_fd < 0 ? "it closed its control socket" : "it did not leave");
 }
 
 static void
@@ -388,11 +388,8 @@ on_control(struct master *m, int fd, uint32_t events, void *arg)
         /* It closed its end: it is about to be reaped, or it is a mute that nobody could ever drain. */
         (void)m;
         close_control(py);
-        if (py->state != PY_KILLED && py->state != PY_DRAINING) {
-                if (!py->error[0])
-                        snprintf(py->error, sizeof py->error, "closed its control socket");
+        if (py->state != PY_KILLED && py->state != PY_DRAINING)
                 set_timer(py, LEAVE_MS, not_leaving);
-        }
 }
 
 /* ---- its end ------------------------------------------------------------------------------------------------------------------------- */
