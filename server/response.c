@@ -461,10 +461,10 @@ reply_build(unsigned status, const char *type, struct span body, struct reply *r
         for (const char *p = type; p != NULL && *p != '\0'; p++)
                 if ((unsigned char)*p < 0x20 || *p == 0x7f)
                         return -EINVAL;
-        add_status_line(&head, status);
-        if (!status_has_body(status))
+        if (!status_has_body(status) || status == 205) /* 205 has a length, which is 0 (RFC 9110, 15.3.6) */
                 body.len = 0;
-        else {
+        add_status_line(&head, status);
+        if (status_has_body(status)) {
                 if (type != NULL && type[0] != '\0')
                         response_header(&head, SPAN_LIT("Content-Type"), span_of(type));
                 response_header(&head, SPAN_LIT("Content-Length"), (struct span){ number, put_number(number, body.len) });
