@@ -249,7 +249,8 @@ close_others(const int *keep, size_t count)
         int sorted[FDS_KEPT_MAX + 1], next = 3;
 
         assert(count <= FDS_KEPT_MAX);
-        memcpy(sorted, keep, count * sizeof(int));
+        if (count > 0)
+                memcpy(sorted, keep, count * sizeof(int));
         sorted[count++] = log_fd();
         qsort(sorted, count, sizeof(int), by_number);
         for (size_t i = 0; i < count; i++) {

@@ -8,9 +8,11 @@
 #include <check.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -20,6 +22,7 @@
 #include "server/master.h"
 #include "server/refuse.h"
 #include "server/sockq.h"
+#include "server/workers.h"
 
 static struct master fake; /* with a generation whose conf has queue.timeout 300 ms */
 static struct diags fake_findings;
