@@ -194,12 +194,31 @@ read_uint(struct keys_reader *r, const struct key *k, const struct yaml_node *n,
         return err;
 }
 
+/* What a number without its unit, or with another's, may have meant: 30 -> "30s" or "30ms", 10MB -> "10m". Empty: no idea. */
+static const char *
+unit_hint(const struct key *k, const struct yaml_node *n, char out[96])
+{
+        uint64_t value = 0;
+        size_t used = 0;
+        struct span unit;
+
+        *out = '\0';
+        if (!is_text(n) || keys_parse_digits(n->scalar, &used, &value) < 0)
+                return NULL;
+        unit = (struct span){ n->scalar.ptr + used, n->scalar.len - used };
+        if (k->type == KEY_DURATION && unit.len == 0)
+                snprintf(out, 96, "which unit? \"%.20ss\" or \"%.20sms\"", n->scalar.ptr, n->scalar.ptr);
+        else if (k->type == KEY_SIZE && unit.len <= 4 && strchr("kKmMgG", *unit.ptr) != NULL && unit.ptr[strcspn(unit.ptr, "bB")] != '\0')
+                snprintf(out, 96, "did you mean \"%.*s%c\"?", used < 20 ? (int)used : 20, n->scalar.ptr, *unit.ptr | 0x20);
+        return *out != '\0' ? out : NULL;
+}
+
 static int
 read_number_with_unit(struct keys_reader *r, const struct key *k, const struct yaml_node *n, uint64_t *ret)
 {
         bool is_duration = k->type == KEY_DURATION;
         uint64_t value = 0;
-        size_t used = 0;
+        char hint[96];
         int err = -EINVAL;
 
         if (is_text(n))
@@ -208,14 +227,8 @@ read_number_with_unit(struct keys_reader *r, const struct key *k, const struct y
                 value = UINT64_MAX;
                 err = 0;
         }
-        if (err < 0) {
-                bool bare = is_text(n) && keys_parse_digits(n->scalar, &used, &value) == 0 && used == n->scalar.len;
-                char hint[64];
-
-                snprintf(hint, sizeof(hint), "which unit? \"%.20ss\" or \"%.20sms\"", is_text(n) ? n->scalar.ptr : "", is_text(n) ? n->scalar.ptr : "");
-                return wrong(r, k, n, is_duration && bare ? hint : NULL,
-                             is_duration ? "a duration (500ms, 2s, 10m, 1h, 1d)" : "a size (512, 16k, 4m, 1g)");
-        }
+        if (err < 0)
+                return wrong(r, k, n, unit_hint(k, n, hint), is_duration ? "a duration (500ms, 2s, 10m, 1h, 1d)" : "a size (512, 16k, 4m, 1g)");
         err = check_range(r, k, n, value);
         if (err == 0)
                 *ret = value;
@@ -519,11 +532,21 @@ where(const struct key_table *t, const char *path)
         return *path != '\0' && strchr(path, '[') == NULL ? path : t->name;
 }
 
+/* The same behind a finding: ' in "limits"'; nothing at the top of the file. */
+static const char *
+in_where(const struct key_table *t, const char *path, char out[300])
+{
+        *out = '\0';
+        if (*path != '\0')
+                snprintf(out, 300, " in \"%s\"", where(t, path));
+        return out;
+}
+
 static void
 unknown_key(struct keys_reader *r, const struct key_table *t, const struct yaml_node *key, const char *path)
 {
         const char *names[KEYS_IN_TABLE], *near = NULL;
-        char hint[96];
+        char hint[96], place[300];
 
         for (size_t i = 0; i < t->count; i++)
                 names[i] = t->keys[i].name;
@@ -531,7 +554,7 @@ unknown_key(struct keys_reader *r, const struct key_table *t, const struct yaml_
                 near = diag_nearest(key->scalar, names, t->count);
         if (near != NULL)
                 snprintf(hint, sizeof(hint), "did you mean \"%s\"?", near);
-        keys_error(r, key, near != NULL ? hint : NULL, "unknown key \"%.60s\" in \"%s\"", key->scalar.ptr, where(t, path));
+        keys_error(r, key, near != NULL ? hint : NULL, "unknown key \"%.60s\"%s", key->scalar.ptr, in_where(t, path, place));
 }
 
 static const char *
@@ -539,6 +562,12 @@ join_path(const char *path, const char *name, char out[256])
 {
         snprintf(out, 256, "%s%s%s", path, *path != '\0' ? "." : "", name);
         return out;
+}
+
+static bool
+is_section(const struct key *k)
+{
+        return k->type == KEY_STRUCT || k->type == KEY_LIST || k->type == KEY_NAMED || k->type == KEY_MAP;
 }
 
 static int
@@ -556,6 +585,8 @@ read_pairs(struct keys_reader *r, const struct key_table *t, const struct yaml_n
                         err = -EINVAL;
                         continue;
                 }
+                if (p->value->kind == YAML_NULL && is_section(&t->keys[k]))
+                        continue; /* "queue:" with nothing under it, or all of it commented out: as if it were not there */
                 *set |= 1ull << k;
                 if (p->value->kind == YAML_NULL) { /* the key is a better place to point at than where the value is not */
                         keys_error(r, p->key, NULL, "\"%s\" has no value", t->keys[k].name);
@@ -574,7 +605,7 @@ read_pairs(struct keys_reader *r, const struct key_table *t, const struct yaml_n
 int
 keys_read(struct keys_reader *r, const struct key_table *t, const struct yaml_node *node, const char *path, void *ret_struct)
 {
-        char key_path[256], buf[96];
+        char key_path[256], buf[96], in[300];
         uint64_t set = 0;
         int err = 0, one;
 
@@ -599,7 +630,7 @@ keys_read(struct keys_reader *r, const struct key_table *t, const struct yaml_no
                 if (one < 0)
                         return one;
                 if (!given && node != NULL && t->keys[i].dflt != NULL && strcmp(t->keys[i].dflt, "!") == 0) {
-                        keys_error(r, node, NULL, "\"%s\" is missing in \"%s\"", t->keys[i].name, where(t, path));
+                        keys_error(r, node, NULL, "\"%s\" is missing%s", t->keys[i].name, in_where(t, path, in));
                         err = -EINVAL;
                 }
         }
