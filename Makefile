@@ -208,7 +208,7 @@ install: all
 	for page in $S/etc/man/*.5; do $(fill_in) $$page > $D$(mandir)/man5/$${page##*/} || exit 1; done
 	$(fill_in) $S/etc/heart.service > $D$(SERVICE_DIR)/heart.service
 	@if test -e $D$(sysconfdir)/heart/routes.yaml; then echo "kept: $D$(sysconfdir)/heart/routes.yaml"; \
-	else install -m 644 $S/etc/routes.start.yaml $D$(sysconfdir)/heart/routes.yaml; fi
+	else $(fill_in) $S/etc/routes.start.yaml > $D$(sysconfdir)/heart/routes.yaml; fi
 # What the administrator wrote, $(sysconfdir)/heart, stays.
 uninstall:
 	rm -f $D$(sbindir)/heartd $D$(bindir)/heartctl $D$(datadir)/heart/routes.schema.json $D$(SERVICE_DIR)/heart.service \
