@@ -62,7 +62,7 @@ put_custom(FILE *out, const struct key *k, int depth)
 static void
 put_type(FILE *out, const struct key *k, int depth)
 {
-        static const char text[] = "{\"type\": [\"string\", \"number\", \"boolean\"]}"; /* YAML text needs no quotes */
+        static const char text[] = "{\"type\": [\"string\", \"number\", \"boolean\", \"null\"]}"; /* YAML text needs no quotes, nor to be there */
 
         switch (k->type) {
         case KEY_BOOL:
@@ -204,41 +204,52 @@ put_roff(FILE *out, const char *s)
 }
 
 static void
-put_roff_range(FILE *out, const struct key *k)
-{
-        char low[32], high[32];
-
-        keys_format_number(k->type, k->min, low, sizeof(low));
-        keys_format_number(k->type, k->max, high, sizeof(high));
-        fprintf(out, ", %s to %s", low, high);
-}
-
-static void
 put_roff_type(FILE *out, const struct key *k)
 {
         static const char *const names[] = {
                 [KEY_BOOL] = "true or false", [KEY_UINT] = "number", [KEY_AUTO] = "number or auto", [KEY_DURATION] = "duration", [KEY_SIZE] = "size", [KEY_STR] = "text",
                 [KEY_PATH] = "path", [KEY_ENUM] = "one of", [KEY_STRS] = "text or list of texts", [KEY_MAP] = "map of names and texts", [KEY_STRUCT] = "map",
-                [KEY_LIST] = "list of maps", [KEY_NAMED] = "map of names and maps", [KEY_CUSTOM] = "see below",
+                [KEY_LIST] = "list of maps", [KEY_NAMED] = "map of names and maps", [KEY_CUSTOM] = "",
         };
+        char low[32], high[32];
 
-        if (k->type != KEY_CUSTOM)
-                put_roff(out, names[k->type]);
+        put_roff(out, names[k->type]);
         for (size_t i = 0; k->type == KEY_ENUM && k->words[i] != NULL; i++) {
                 fputs(i > 0 ? ", " : " ", out);
                 put_roff(out, k->words[i]);
         }
-        if (k->type == KEY_UINT || k->type == KEY_AUTO || k->type == KEY_DURATION || k->type == KEY_SIZE)
-                put_roff_range(out, k);
-        if (k->dflt != NULL && strcmp(k->dflt, "!") == 0) {
-                fputs(k->type == KEY_CUSTOM ? "must be given" : "; must be given", out);
-        } else if (k->dflt != NULL && *k->dflt != '\0') {
-                fputs(k->type == KEY_CUSTOM ? "default \\fB" : "; default \\fB", out);
-                put_roff(out, k->dflt);
-                fputs("\\fR", out);
+        if (k->type == KEY_UINT || k->type == KEY_AUTO || k->type == KEY_DURATION || k->type == KEY_SIZE) {
+                keys_format_number(k->type, k->min, low, sizeof(low));
+                keys_format_number(k->type, k->max, high, sizeof(high));
+                fprintf(out, ", %s to %s", low, high);
         }
-        if (k->applies == KEY_RESTART)
-                fputs("; applies after a restart", out);
+}
+
+/* One line in brackets: type; default; when it applies. A key of several shapes says its type in its help. */
+static void
+put_roff_facts(FILE *out, const struct key *k)
+{
+        const char *before = "(";
+
+        if (k->type != KEY_CUSTOM) {
+                fputs(before, out);
+                put_roff_type(out, k);
+                before = "; ";
+        }
+        if (k->dflt != NULL && *k->dflt != '\0') {
+                bool must = strcmp(k->dflt, "!") == 0;
+
+                fprintf(out, "%s%s", before, must ? "must be given" : "default \\fB");
+                put_roff(out, must ? "" : k->dflt);
+                fputs(must ? "" : "\\fR", out);
+                before = "; ";
+        }
+        if (k->applies == KEY_RESTART) {
+                fprintf(out, "%sapplies after a restart", before);
+                before = "; ";
+        }
+        if (*before == ';')
+                fputs(")\n", out);
 }
 
 static void
@@ -254,9 +265,8 @@ put_roff_table(FILE *out, const struct key_table *t, const char *path)
                 put_roff(out, key_path);
                 fputs("\n", out);
                 put_roff(out, k->help);
-                fputs(".\n(", out);
-                put_roff_type(out, k);
-                fputs(")\n", out);
+                fputs(".\n", out);
+                put_roff_facts(out, k);
                 if (k->sub != NULL)
                         put_roff_table(out, k->sub, key_path);
         }

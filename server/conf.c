@@ -239,8 +239,7 @@ read_listen(struct keys_reader *r, const struct key *k, const struct yaml_node *
                         return one;
                 if (one < 0)
                         err = one;
-                else
-                        kept++;
+                kept += list[kept].name != NULL; /* one with a finding stays, so that the rules find the rest of what is wrong with it */
         }
         *(struct key_list *)field = (struct key_list){ list, kept };
         return err;
@@ -298,7 +297,7 @@ conf_load_at(const char *base_file, struct sources *s, struct arena *a, struct d
         if (loaded == -ENOMEM || root == NULL)
                 return loaded;
         if (root->kind == YAML_NULL) {
-                conf_finding(&r, DIAG_ERROR, root->place, "a first line could be: listen: 8080", "the file is empty");
+                conf_finding(&r, DIAG_ERROR, (struct place){ s->list[0].path, 0, 0, 0 }, "a first line could be: listen: 8080", "the file is empty");
                 return -EINVAL;
         }
         e = keys_read(&r, &conf_keys, root, "", &c);
@@ -324,7 +323,7 @@ conf_load(struct sources *s, struct arena *a, struct diags *d, struct key_origin
 char *
 conf_schema(void)
 {
-        return keys_schema(&conf_keys, "routes.yaml of heart");
+        return keys_schema(&conf_keys, "routes.yaml");
 }
 
 char *

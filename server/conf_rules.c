@@ -80,6 +80,8 @@ check_app(struct keys_reader *r, const struct conf_app *app)
 {
         bool wsgi = keys_is_set(&app_keys, app->set, "wsgi"), heart = keys_is_set(&app_keys, app->set, "heart");
 
+        if (app->queue.size == 0)
+                return; /* its value was no map, which was said */
         if (!app_name_is_valid(app->name))
                 conf_finding(r, DIAG_ERROR, app->place, NULL, "\"%s\" is no name for an app: letters, digits, '.', '_' and '-', at most 64", app->name);
         if (wsgi && heart)
