@@ -6,7 +6,6 @@ Registered at import, by one thread; constant from the first request on, then us
 """
 from __future__ import annotations
 
-import asyncio
 import inspect
 from dataclasses import dataclass
 from typing import Any, AsyncIterator, Awaitable, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Type, TypeVar, Union, cast
@@ -312,6 +311,7 @@ def _with_status(answer: Any, status: int) -> Any:
 
 def _run_alone(awaitable: Awaitable[Any]) -> Any:
     """Run a coroutine to its end on an event loop of its own."""
+    import asyncio  # as in native.py: only who needs it pays for it
 
     async def wait() -> Any:
         return await awaitable
@@ -350,6 +350,8 @@ def _encoded(pieces: Iterable[Any]) -> Iterator[bytes]:
 
 def _drive(pieces: AsyncIterator[Any]) -> Iterator[bytes]:
     """An async iterator as an ordinary one, on an event loop of its own."""
+    import asyncio
+
     loop = asyncio.new_event_loop()
 
     end = object()

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import traceback
 from typing import Optional, TextIO
 
 __all__ = ["configure", "log", "log_exception", "log_failure", "request_line", "whole_lines"]
+
+_HERE = os.path.dirname(__file__)
 
 log: logging.Logger = logging.getLogger("heart.app")
 """A ready logger for handlers: `from heart import log; log.info("sold %d", n)`."""
@@ -58,4 +61,12 @@ def request_line(method: str, target: bytes) -> str:
 
 def log_exception(request_id: int, method: str, target: bytes, error: BaseException, what: str = "answering 500") -> None:
     """The traceback of a handler's exception with the request that met it."""
-    log_failure(f"request {request_id} {request_line(method, target)}: {type(error).__name__}: {error}; {what}", error)
+    log_failure(f"request {request_id} {request_line(method, target)}: {type(error).__name__}: {error}; {what}", _from_the_app(error))
+
+
+def _from_the_app(error: BaseException) -> BaseException:
+    """The same exception without the frames of heart that led to the handler; with all of them when it is heart's own."""
+    trace = error.__traceback__
+    while trace is not None and os.path.dirname(trace.tb_frame.f_code.co_filename) == _HERE:
+        trace = trace.tb_next
+    return error if trace is None else error.with_traceback(trace)

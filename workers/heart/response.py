@@ -10,8 +10,6 @@ from __future__ import annotations
 import html
 import json
 from datetime import datetime, timezone
-from email.utils import format_datetime
-from http.cookies import CookieError, SimpleCookie
 from typing import Any, AsyncIterable, Iterable, Mapping, Optional, Tuple, Union
 from urllib.parse import quote
 
@@ -82,6 +80,9 @@ class Response:
     def set_cookie(self, name: str, value: str = "", *, max_age: Optional[int] = None, expires: Optional[datetime] = None, path: str = "/",
                    domain: Optional[str] = None, secure: bool = False, httponly: bool = True, samesite: Optional[str] = "Lax") -> None:
         """Add a Set-Cookie header (RFC 6265). max_age: seconds; 0 deletes the cookie. expires: aware, or taken as UTC. ValueError for a name that is no token."""
+        from email.utils import format_datetime  # here, because both take long to import
+        from http.cookies import CookieError, SimpleCookie
+
         cookie: SimpleCookie[str] = SimpleCookie()
         try:
             cookie[name] = value
