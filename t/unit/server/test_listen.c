@@ -310,11 +310,13 @@ START_TEST(without_descriptors_it_rests_and_recovers)
         for (int i = 0; i < 3; i++)
                 ck_assert_int_ge(fds[i] = fake_connect(name[0]), 0);
         starve();
+        fake_generation.conf.queue.timeout_ms = 60000; /* nobody is refused, however slow the machine */
         fake_turn_for(200); /* tries after 0, 50 and 150 ms */
         failed = board_sum(fake.board, C_accept_failed);
-        ck_assert(failed >= 2 && failed <= 4);
+        ck_assert(failed >= 1 && failed <= 4);
         setrlimit(RLIMIT_NOFILE, &limit_before);
-        fake_turn_for(400);
+        for (int i = 0; i < 30 && sockq_count(fake.sockq) < 3; i++)
+                fake_turn_for(100);
         ck_assert_uint_eq(sockq_count(fake.sockq), 3);
         ck_assert_uint_eq(board_sum(fake.board, C_connections_refused), 0);
         for (int i = 0; i < 3; i++)
@@ -330,13 +332,15 @@ START_TEST(who_starves_too_long_is_refused_by_the_spare_descriptor)
         serve(0, 1);
         ck_assert_int_ge(fd = fake_connect(name[0]), 0);
         starve();
-        fake_turn_for(900); /* queue.timeout is 300 ms */
+        for (int i = 0; i < 40 && board_sum(fake.board, C_connections_refused) == 0; i++) /* queue.timeout is 300 ms */
+                fake_turn_for(100);
         ck_assert_uint_eq(board_sum(fake.board, C_connections_refused), 1);
         ck_assert_int_gt(recv(fd, answer, sizeof(answer), MSG_DONTWAIT), 0);
         ck_assert_int_eq(strncmp(answer, "HTTP/1.1 503 ", 13), 0);
         setrlimit(RLIMIT_NOFILE, &limit_before);
         ck_assert_int_ge(fd = fake_connect(name[0]), 0);
-        fake_turn_for(1100);
+        for (int i = 0; i < 40 && sockq_count(fake.sockq) == 0; i++)
+                fake_turn_for(100);
         ck_assert_uint_eq(sockq_count(fake.sockq), 1);
 }
 END_TEST
