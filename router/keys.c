@@ -565,8 +565,20 @@ join_path(const char *path, const char *name, char out[256])
 }
 
 static bool
-is_section(const struct key *k)
+is_required(const struct key *k)
 {
+        return k->dflt != NULL && strcmp(k->dflt, "!") == 0;
+}
+
+/* May "queue:" stand with nothing under it, all of it commented out? Not where something must be said: "tls:" alone is not the same as no TLS. */
+static bool
+may_be_empty(const struct key *k)
+{
+        if (is_required(k))
+                return false;
+        for (size_t i = 0; k->type == KEY_STRUCT && i < k->sub->count; i++)
+                if (is_required(&k->sub->keys[i]))
+                        return false;
         return k->type == KEY_STRUCT || k->type == KEY_LIST || k->type == KEY_NAMED || k->type == KEY_MAP;
 }
 
@@ -585,8 +597,8 @@ read_pairs(struct keys_reader *r, const struct key_table *t, const struct yaml_n
                         err = -EINVAL;
                         continue;
                 }
-                if (p->value->kind == YAML_NULL && is_section(&t->keys[k]))
-                        continue; /* "queue:" with nothing under it, or all of it commented out: as if it were not there */
+                if (p->value->kind == YAML_NULL && may_be_empty(&t->keys[k]))
+                        continue; /* as if it were not there */
                 *set |= 1ull << k;
                 if (p->value->kind == YAML_NULL) { /* the key is a better place to point at than where the value is not */
                         keys_error(r, p->key, NULL, "\"%s\" has no value", t->keys[k].name);
@@ -620,7 +632,8 @@ keys_read(struct keys_reader *r, const struct key_table *t, const struct yaml_no
         }
         /* Defaults first: what the file says, and says rightly, goes over them. */
         for (size_t i = 0; i < t->count; i++) {
-                bool given = node != NULL && yaml_get(node, t->keys[i].name) != NULL;
+                const struct yaml_node *value = yaml_get(node, t->keys[i].name);
+                bool given = value != NULL && !(value->kind == YAML_NULL && may_be_empty(&t->keys[i]));
                 struct key_origins *origins = r->origins;
 
                 if (given)
@@ -629,7 +642,7 @@ keys_read(struct keys_reader *r, const struct key_table *t, const struct yaml_no
                 r->origins = origins;
                 if (one < 0)
                         return one;
-                if (!given && node != NULL && t->keys[i].dflt != NULL && strcmp(t->keys[i].dflt, "!") == 0) {
+                if (!given && node != NULL && is_required(&t->keys[i])) {
                         keys_error(r, node, NULL, "\"%s\" is missing%s", t->keys[i].name, in_where(t, path, in));
                         err = -EINVAL;
                 }
