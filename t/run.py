@@ -132,7 +132,11 @@ def run_job(job: Job, build: Path, src: Path, sanitize: str) -> Verdict:
         argv = ("setarch", "-R", *argv)  # the sanitizers' shadow memory and a high vm.mmap_rnd_bits do not agree
     note = ""
     with open(out_path, "wb") as out:
-        child = subprocess.Popen(argv, cwd=src, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
+        try:
+            child = subprocess.Popen(argv, cwd=src, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
+        except OSError as error:
+            shutil.rmtree(tmp, ignore_errors=True)
+            return Verdict(job, 0, 1, 0.0, f"{job.name}: cannot start: {error}")
         try:
             status = child.wait(JOB_SECONDS)
         except subprocess.TimeoutExpired:
