@@ -48,7 +48,7 @@ struct lane {
         uint32_t published;      /* in this turn */
         bool starved;            /* a body waits for a chunk */
         bool idle_said;
-        bool overdue;            /* the last tick saw a request waiting beside a sleeper */
+        uint64_t overdue;        /* id of the request that waited beside a sleeper at the last tick; 0: none */
         struct lane_slot slots[];
 };
 
@@ -789,27 +789,55 @@ check_overdue(struct lane *l)
         }
 }
 
+/* The longest-waiting request that nobody has taken: its slot, or NULL. */
+static struct lane_slot *
+oldest_ready(struct lane *l)
+{
+        struct lane_slot *oldest = NULL;
+
+        for (uint32_t i = 0; i < l->slot_count; i++) {
+                struct lane_slot *s = &l->slots[i];
+                if (s->used && s->request != NULL && ipc_slot_word(l->ipc, i).state == IPC_READY && (oldest == NULL || s->id < oldest->id))
+                        oldest = s;
+        }
+        return oldest;
+}
+
+/* A request that waited beside a sleeper at the last tick and still does: after a second no wake-up can be on its way any more. */
+static void
+rescue_sleeper(struct lane *l)
+{
+        struct lane_slot *s = ipc_bell_mask(l->bell) != 0 ? oldest_ready(l) : NULL;
+
+        if (s != NULL && s->id == l->overdue && wake_one(l)) {
+                board_add(l->loop->board, C_rescued_wakeups, 1);
+                log_alert("pool %u: request %llu waited beside a sleeping pyworker: woken by the rescue scan", l->pool->id, (unsigned long long)s->id);
+        }
+        l->overdue = s != NULL ? s->id : 0;
+}
+
+/* Requests whose ring entries were lost are entered again. */
+static void
+rescue_entries(struct lane *l)
+{
+        uint32_t lost = ipc_lane_rescue(l->ipc);
+
+        if (lost == 0)
+                return;
+        board_add(l->loop->board, C_rescued_wakeups, lost);
+        log_alert("pool %u: %u requests had fallen out of the ring: entered again", l->pool->id, lost);
+        l->published += lost;
+}
+
 void
 lanes_rescue(struct loop *loop)
 {
         for (struct lane *l = loop->lanes; l != NULL; l = l->next) {
-                uint32_t lost = l->in_use > 0 ? ipc_lane_rescue(l->ipc) : 0;
-                bool waiting = l->in_use > 0 && ipc_bell_mask(l->bell) != 0 && ipc_lane_ready_count(l->ipc) > 0;
-
-                /* Seen at two ticks in a row, a second apart: no wake-up is on its way any more. */
-                if (waiting && l->overdue && wake_one(l)) {
-                        board_add(loop->board, C_rescued_wakeups, 1);
-                        log_alert("pool %u: a request waited beside a sleeping pyworker: woken by the rescue scan", l->pool->id);
-                        waiting = false;
-                }
-                l->overdue = waiting;
-                if (lost > 0) {
-                        board_add(loop->board, C_rescued_wakeups, lost);
-                        log_alert("pool %u: %u requests had fallen out of the ring: entered again", l->pool->id, lost);
-                        l->published += lost;
-                }
-                if (l->in_use > 0)
-                        check_overdue(l);
+                if (l->in_use == 0)
+                        continue;
+                rescue_entries(l);
+                rescue_sleeper(l);
+                check_overdue(l);
         }
 }
 
