@@ -137,7 +137,7 @@ START_TEST(a_flood_lingers_within_bounds)
 {
         size_t fds = fake_open_fds();
 
-        for (int i = 0; i < 700; i++) {
+        for (int i = 0; i < 1400; i++) {
                 int pair[2];
                 struct sockq_item item = { 0 };
 
@@ -152,7 +152,7 @@ START_TEST(a_flood_lingers_within_bounds)
         ck_assert_uint_le(fake_open_fds(), fds + 512);
         fake_turn_for(50);
         ck_assert_uint_le(fake_open_fds(), fds); /* all had left */
-        ck_assert_uint_eq(board_sum(fake.board, C_connections_refused), 700);
+        ck_assert_uint_eq(board_sum(fake.board, C_connections_refused), 1400);
 }
 END_TEST
 

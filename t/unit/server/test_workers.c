@@ -441,10 +441,13 @@ START_TEST(control_messages_wait_in_order_for_a_worker_that_does_not_read)
         deaf = true;
         start(1, 1, 10);
         for (uint32_t i = 1; i <= 500; i++) { /* 4 MiB: many times what the socket holds */
+                if (i == 300) { /* it reads on: what is sent from here on finds room and must not overtake */
+                        atomic_store(&shared->hear, 1);
+                        usleep(100000);
+                }
                 m.value = i;
                 ck_assert_int_eq(workers_send(&fake, 0, &m, tail, &fake.bundle_fd, 1), 0);
         }
-        atomic_store(&shared->hear, 1);
         turn_until(atomic_load(&shared->count) == 500);
         for (uint32_t i = 0; i < 500; i++)
                 ck_assert_uint_eq(shared->values[i], i + 1);
