@@ -148,7 +148,7 @@ $B/t/bench/bench_%: $B/obj/t/bench/bench_%.o $B/libserver.a $B/librouter.a $B/li
 	@mkdir -p $(@D)
 	$(call say,ld)$(LINK) -o $@ $^ $(SERVER_LIBS)
 
-RUN_TESTS = $(PYTHON) $S/t/run.py --build $(CURDIR)/$B --src $(abspath $S) --sanitize '$(SANITIZE)'
+RUN_TESTS = $(PYTHON) $S/t/run.py --build $(CURDIR)/$B --src $(abspath $S) --sanitize='$(SANITIZE)'
 .PHONY: check check-unit check-fuzz check-golden check-e2e
 check: tests
 	@$(RUN_TESTS) $(if $(ONLY),--only '$(ONLY)')
