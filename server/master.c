@@ -24,6 +24,7 @@
 #include "log.h"
 #include "pool.h"
 #include "refuse.h"
+#include "reload.h"
 #include "roles.h"
 #include "sockq.h"
 #include "workers.h"
@@ -259,6 +260,7 @@ master_stop(struct master *m, bool now)
                 return;
         if (!m->stopping) {
                 m->stopping = true;
+                reload_stop(m);
                 notify("STOPPING=1\n");
                 listeners_pause(m);
                 workers_hand_out(m);
@@ -438,6 +440,7 @@ master_init(struct master *m, struct generation *first)
 static void
 master_fini(struct master *m)
 {
+        reload_free(m); /* before ctl: whoever waits for a reload hears of its end */
         if (m->ctl != NULL)
                 ctl_close(m);
         pools_free(m);

@@ -251,8 +251,10 @@ pool_start(struct master *m, const struct conf *c, const struct conf_app *app, p
                         log_error("app %s: no shared memory with worker %u: %s", app->name, list[i].index, strerror(-r));
                         goto fail_lanes;
                 }
-        p->next = m->pools->first;
-        m->pools->first = p;
+        struct pool **last = &m->pools->first; /* in the order of their start: so status shows them */
+        while (*last)
+                last = &(*last)->next;
+        *last = p;
         start_timer(p, p->app.start_timeout_ms, on_start_timeout);
         fill_seats(p);
         *ret = p;
@@ -549,7 +551,7 @@ on_py_dead(struct master *m, void *arg, struct pyproc *py, int status, const cha
         assert(s->py == py);
         if (p->state == POOL_READY || p->state == POOL_RETIRING) /* while starting, fail_pool says it */
                 log_error("app %s: pyworker %d died: %s", p->app.name, (int)py->pid, why);
-        else if (p->state == POOL_DRAINING && status != 0)
+        else if (p->state == POOL_DRAINING && status != 0 && py->ready_ms)
                 log_warning("app %s: pyworker %d left: %s", p->app.name, (int)py->pid, why);
         else
                 log_debug("app %s: pyworker %d left: %s", p->app.name, (int)py->pid, why);
