@@ -51,6 +51,7 @@ struct listeners {
         struct timer *starved_timer; /* set: nobody is watched */
         uint64_t starved_ms;         /* how long to wait this time; 0: not starved */
         uint64_t starved_since_ms, starved_said_ms, starved_count;
+        bool starved_told;           /* in the log, so its end will be told too */
 };
 
 static void on_readable(struct master *m, int fd, uint32_t epoll_events, void *arg);
@@ -412,6 +413,7 @@ starved(struct master *m, struct listener *l, int error)
                           strerror(error), (unsigned long long)ls->starved_count, (unsigned long long)ls->starved_ms);
                 ls->starved_said_ms = now;
                 ls->starved_count = 0;
+                ls->starved_told = true;
         }
         if (m->generation != NULL && now - ls->starved_since_ms >= m->generation->conf.queue.timeout_ms)
                 for (unsigned i = 0; i < ACCEPT_BATCH && refuse_one(m, l); i++)
@@ -425,9 +427,23 @@ starved(struct master *m, struct listener *l, int error)
 }
 
 static void
+starved_no_more(struct listeners *ls, const struct listener *l)
+{
+        if (ls->starved_told)
+                log_info("listener %s: accepting again after %llu ms without descriptors or memory", l->name,
+                         (unsigned long long)(master_now_ms() - ls->starved_since_ms));
+        ls->starved_told = false;
+        ls->starved_ms = 0;
+}
+
+static void
 adopt(struct master *m, struct listener *l, int fd, const struct sockaddr_storage *peer)
 {
-        struct sockq_item item = { .fd = fd, .tls = l->tls, .socket = { .listener_id = l->id, .accepted_us = now_us() } };
+        struct sockq_item item = {
+                .fd = fd,
+                .tls = l->tls,
+                .socket = { .listener_id = l->id, .flags = l->tls ? MSG_SOCKET_TLS : 0, .accepted_us = now_us() },
+        };
 
         if (l->unix_socket)
                 item.socket.peer.ss_family = AF_UNIX;
@@ -454,9 +470,7 @@ accept_some(struct master *m, struct listener *l, unsigned most)
                 fd = accept4(l->fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
                 if (fd >= 0) {
                         if (ls->starved_ms != 0)
-                                log_info("listener %s: accepting again after %llu ms without descriptors or memory", l->name,
-                                         (unsigned long long)(master_now_ms() - ls->starved_since_ms));
-                        ls->starved_ms = 0;
+                                starved_no_more(ls, l);
                         adopt(m, l, fd, &peer);
                         continue;
                 }

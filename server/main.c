@@ -24,30 +24,36 @@ static const char usage[] =
         "      --help         this text\n"
         "Signals: TERM, INT drain and leave (again: at once); HUP reload; USR1 reopen logs. See heartd(8), heartctl(8).\n";
 
-/* As `heartctl check`: every finding, exit 0 clean, 1 findings, 2 could not look. */
+/* What `heartctl check` prints and says: every finding, exit 0 clean, 1 findings, 2 could not look. */
 static int
 check(const char *file)
 {
         struct generation *g = NULL;
         struct diags d;
         struct bundle b;
-        int r;
+        int r, status;
 
+        if (access(file, R_OK) < 0) {
+                fprintf(stderr, "heartd: %s: %s\n", file, strerror(errno));
+                return 2;
+        }
         diags_init(&d);
         bundle_init(&b);
         r = bundle_read_files(&b, file, &d);
         if (r == 0)
                 r = generation_build(&b, true, &d, &g);
+        status = r == 0 ? 0 : r == -EINVAL || d.error_count > 0 ? 1 : 2;
         diags_print(&d, stdout);
         if (r == 0)
-                printf("%s: %zu routes, no errors\n", file, g->route_count);
+                printf("%s: %zu route%s, no errors\n", file, g->route_count, g->route_count == 1 ? "" : "s");
         else if (d.error_count == 0)
                 fprintf(stderr, "heartd: %s: %s\n", file, strerror(-r));
+        else
+                printf("%s: %zu error%s\n", file, d.error_count, d.error_count == 1 ? "" : "s");
         generation_free(g);
         bundle_fini(&b);
-        r = r == 0 ? 0 : d.error_count > 0 ? 1 : 2;
         diags_fini(&d);
-        return r;
+        return status;
 }
 
 /* The parent of the fork: leaves when the master serves (0) or did not get that far (its status). */

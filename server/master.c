@@ -9,7 +9,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -305,22 +304,11 @@ look_first(const char *conf_file, struct generation **ret)
         return r;
 }
 
-/* Where a setting stands in the file. */
-static struct place
-origin_of(const struct generation *g, const char *path)
-{
-        for (size_t i = 0; i < g->origins.count; i++)
-                if (strcmp(g->origins.list[i].path, path) == 0)
-                        return g->origins.list[i].place;
-        return (struct place){ .file = g->conf.file };
-}
-
+/* conf_load has checked that there is such a user; the look-up may fail all the same. */
 static int
 resolve_user(struct master *m, const struct generation *g)
 {
         struct role_user u;
-        struct diags d;
-        struct place at;
         int r;
 
         if (g->conf.user == NULL)
@@ -331,43 +319,32 @@ resolve_user(struct master *m, const struct generation *g)
                         log_warning("user: heartd was not started as root, so it cannot become %s; staying who it is", g->conf.user);
                 return 0;
         }
-        if (r == 0) {
-                m->uid = u.uid;
-                m->gid = u.gid;
-                m->drop = true;
-                memcpy(m->user_name, u.name, sizeof(m->user_name));
-                return 0;
+        if (r < 0) {
+                log_error("user: cannot find %s: %s", g->conf.user, r == -ENOENT ? "there is none of this name" : strerror(-r));
+                return r;
         }
-        at = origin_of(g, "user");
-        diags_init(&d);
-        diag_add(&d, DIAG_ERROR, at, sources_line(&g->bundle.sources, at.file, at.line), NULL, "cannot find user \"%s\": %s", g->conf.user,
-                 r == -ENOENT ? "there is none of this name" : strerror(-r));
-        print_findings(&d);
-        diags_fini(&d);
-        return r;
+        m->uid = u.uid;
+        m->gid = u.gid;
+        m->drop = true;
+        memcpy(m->user_name, u.name, sizeof(m->user_name));
+        return 0;
 }
 
-/* As many descriptors as the system lets us have: each connection is one. */
+/* As many descriptors as we were allowed to have: each connection is one. The hard limit is the administrator's word, also for root. */
 static void
 raise_limits(const struct conf *c)
 {
-        uint64_t wanted = c->workers.connections + 1024u;
+        uint64_t wanted = c->workers.connections + 256u; /* beside connections: files, pools, logs */
         struct rlimit l;
 
         if (getrlimit(RLIMIT_NOFILE, &l) < 0)
                 return;
-        if (l.rlim_max != RLIM_INFINITY && l.rlim_max < wanted && geteuid() == 0) {
-                struct rlimit more = { wanted, wanted };
-
-                if (setrlimit(RLIMIT_NOFILE, &more) == 0)
-                        return;
-        }
         l.rlim_cur = l.rlim_max;
         if (setrlimit(RLIMIT_NOFILE, &l) < 0)
-                log_warning("cannot raise the limit of open files: %s", strerror(errno));
+                log_warning("limits: cannot raise the number of open files: %s", strerror(errno));
         if (l.rlim_cur != RLIM_INFINITY && l.rlim_cur < wanted)
-                log_warning("workers.connections is %u, but this process may open %llu files only; raise LimitNOFILE= or ulimit -n", c->workers.connections,
-                            (unsigned long long)l.rlim_cur);
+                log_warning("limits: workers.connections is %u, but a process may open %llu files only, so fewer are taken; raise LimitNOFILE= or ulimit -Hn",
+                            c->workers.connections, (unsigned long long)l.rlim_cur);
 }
 
 static int
@@ -412,8 +389,7 @@ first_done(struct master *m, bool ok, const char *text, const char *json, void *
                 master_stop(m, true);
                 return;
         }
-        log_info("serving generation %llu of %s, %llu ms after start", (unsigned long long)(m->generation != NULL ? m->generation->number : 0), m->conf_file,
-                 (unsigned long long)(master_now_ms() - m->started_ms));
+        log_info("start: %s serves, %llu ms after start", m->conf_file, (unsigned long long)(master_now_ms() - m->started_ms));
         notify("READY=1\n");
         say_ready(m, true);
 }

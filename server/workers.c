@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -30,6 +31,7 @@
 #define TEXT_MAX 8192
 #define SEND_RETRY_MS 20
 #define LOST_MS 2000
+#define DESCRIPTORS_KEPT 256 /* of a worker, beside connections: files being sent, pools, logs */
 
 /* A message that waits for room in the control socket. */
 struct queued {
@@ -580,11 +582,26 @@ on_sockets(struct master *m, int fd, uint32_t epoll_events, void *arg)
 
 /* ---- birth ------------------------------------------------------------------------------------------------------------------------------------ */
 
+/* A worker that ran out of descriptors could not even receive a socket, so it is never given as many as that. */
+static uint32_t
+connections_possible(uint32_t connections)
+{
+        uint64_t kept = DESCRIPTORS_KEPT, room;
+        struct rlimit l;
+
+        if (getrlimit(RLIMIT_NOFILE, &l) < 0 || l.rlim_cur == RLIM_INFINITY)
+                return connections;
+        if (kept > l.rlim_cur / 2)
+                kept = l.rlim_cur / 2;
+        room = l.rlim_cur - kept;
+        return connections < room ? connections : (uint32_t)room;
+}
+
 /* The board's rows start from zero; what earlier workers counted is in `base`. */
 static void
 rows_begin(struct seat *s)
 {
-        uint32_t share = s->shape.connections / s->shape.loops;
+        uint32_t share = connections_possible(s->shape.connections) / s->shape.loops;
 
         for (uint32_t k = 0; k < s->shape.loops; k++) {
                 struct board_loop *row = s->loops[k].row;
@@ -711,7 +728,7 @@ seat_begin(struct seat *s)
                 .index = s->index,
                 .loop_count = s->shape.loops,
                 .blocking_count = s->shape.blocking,
-                .connections_max = s->shape.connections,
+                .connections_max = connections_possible(s->shape.connections),
                 .board = s->m->board,
                 .control_fd = -1,
                 .access_log_fd = s->m->workers->access_log_fd,

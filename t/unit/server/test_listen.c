@@ -81,6 +81,7 @@ START_TEST(a_socket_waits_in_the_queue_with_its_listener_and_peer)
         ck_assert(sockq_take(fake.sockq, &item));
         ck_assert_uint_eq(item.socket.listener_id, ids[1]);
         ck_assert_uint_ne(ids[0], ids[1]);
+        ck_assert_uint_eq(item.socket.flags, 0);
         ck_assert_int_eq(item.socket.peer.ss_family, AF_INET);
         ck_assert(item.socket.accepted_us >= before && item.socket.accepted_us <= now_us());
         ck_assert_int_eq(fcntl(item.fd, F_GETFD), FD_CLOEXEC);
@@ -88,6 +89,20 @@ START_TEST(a_socket_waits_in_the_queue_with_its_listener_and_peer)
         ck_assert_uint_gt(handed_out, 0);
         close(item.fd);
         close(fd);
+}
+END_TEST
+
+START_TEST(a_socket_says_whether_its_listener_speaks_tls)
+{
+        struct sockq_item item;
+
+        list[0].has_tls = true;
+        serve(0, 1);
+        ck_assert_int_ge(fake_connect(name[0]), 0);
+        ck_assert_uint_eq(queued_after(), 1);
+        ck_assert(sockq_take(fake.sockq, &item));
+        ck_assert_uint_eq(item.socket.flags, MSG_SOCKET_TLS);
+        ck_assert(item.tls);
 }
 END_TEST
 
@@ -366,6 +381,7 @@ main(void)
 
         tcase_add_checked_fixture(t, setup, fake_teardown);
         tcase_add_test(t, a_socket_waits_in_the_queue_with_its_listener_and_peer);
+        tcase_add_test(t, a_socket_says_whether_its_listener_speaks_tls);
         tcase_add_test(t, any_serves_ipv4_and_ipv6);
         tcase_add_test(t, ipv6_alone_leaves_ipv4_to_others);
         tcase_add_test(t, before_commit_nobody_is_accepted_but_nobody_is_turned_away);

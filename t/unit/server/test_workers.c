@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include "server/pool.h"
@@ -334,6 +335,18 @@ START_TEST(who_waits_too_long_is_refused)
 }
 END_TEST
 
+START_TEST(a_worker_is_not_given_more_than_its_descriptors)
+{
+        struct rlimit l;
+
+        getrlimit(RLIMIT_NOFILE, &l);
+        l.rlim_cur = 100;
+        ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &l), 0);
+        start(1, 2, 1000);
+        ck_assert_uint_eq(atomic_load(&fake.board->loops[0].connections_max), 25);
+}
+END_TEST
+
 START_TEST(more_than_a_batch_goes_out_at_once)
 {
         conf->queue.size = 1000;
@@ -516,6 +529,7 @@ main(void)
         tcase_add_test(t, one_at_a_time_they_take_turns);
         tcase_add_test(t, a_full_worker_gets_no_more_until_it_says_room);
         tcase_add_test(t, who_waits_too_long_is_refused);
+        tcase_add_test(t, a_worker_is_not_given_more_than_its_descriptors);
         tcase_add_test(t, more_than_a_batch_goes_out_at_once);
         tcase_add_test(t, a_killed_worker_is_replaced_and_what_it_counted_stays);
         tcase_add_test(t, a_crash_loop_backs_off);
