@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 enum { BLOCK_FIRST = 4096, BLOCK_MAX = 256 * 1024, BLOCK_ALIGN = 16 };
+#define ALLOC_MAX (1ull << 36) /* whoever asks for more has miscounted */
 
 struct block {
         struct block *next;
@@ -85,7 +86,7 @@ arena_alloc(struct arena *a, size_t bytes)
 {
         struct block *b = a->current;
 
-        if (bytes > SIZE_MAX / 2)
+        if (bytes > ALLOC_MAX)
                 return NULL;
         bytes = (bytes + BLOCK_ALIGN - 1) & ~(size_t)(BLOCK_ALIGN - 1);
         if (bytes == 0)

@@ -52,6 +52,14 @@ is_known(const struct joiner *j, const char *path)
         return false;
 }
 
+/* A folder that is not there holds no match; one that may not be read is an error. */
+static int
+is_fatal(const char *path, int error)
+{
+        (void)path;
+        return error != ENOENT && error != ENOTDIR;
+}
+
 static int
 read_glob(struct joiner *j, const struct yaml_node *at)
 {
@@ -63,7 +71,7 @@ read_glob(struct joiner *j, const struct yaml_node *at)
 
         if (pattern == NULL)
                 return -ENOMEM;
-        r = glob(pattern, GLOB_ERR, NULL, &found); /* sorted by glob itself */
+        r = glob(pattern, 0, is_fatal, &found); /* sorted by glob itself */
         if (r == GLOB_NOSPACE)
                 return -ENOMEM;
         if (r == GLOB_ABORTED) {
