@@ -17,6 +17,7 @@
 
 #define LINGER_MAX 512
 #define LINGER_MS 2000
+#define SAY_MS 1000
 #define LINGER_BYTES (256u << 10)
 
 struct lingerer {
@@ -28,8 +29,8 @@ struct refusals {
         struct lingerer ring[LINGER_MAX]; /* in the order of until_ms: all linger equally long */
         uint32_t first, count;
         struct timer *timer;
-        uint64_t said_ms; /* of the last log line */
-        uint64_t unsaid;  /* refusals since */
+        struct timer *say_timer; /* set: a line was written less than a second ago */
+        uint32_t unsaid;         /* refusals since */
 };
 
 static void on_time(struct master *m, void *arg);
@@ -131,20 +132,38 @@ linger(struct master *m, int fd)
         sweep(m, now); /* arms the timer */
 }
 
-/* Refusals come in floods: one line a second says how many. */
+static void
+say(struct master *m)
+{
+        struct refusals *r = m->_refusals;
+
+        log_warning("queue: %u of %u sockets wait; refused %u connections with 503", sockq_count(m->sockq), sockq_size(m->sockq), r->unsaid);
+        r->unsaid = 0;
+}
+
+static void
+on_say_time(struct master *m, void *arg)
+{
+        struct refusals *r = arg;
+
+        r->say_timer = NULL;
+        if (r->unsaid == 0)
+                return;
+        say(m);
+        r->say_timer = master_timer(m, SAY_MS, on_say_time, r);
+}
+
+/* Refusals come in floods: the first is told at once, then one line a second says how many. */
 static void
 report(struct master *m)
 {
         struct refusals *r = m->_refusals;
-        uint64_t now = master_now_ms();
 
         r->unsaid++;
-        if (r->said_ms != 0 && now - r->said_ms < 1000)
+        if (r->say_timer != NULL)
                 return;
-        log_warning("queue: %u of %u sockets wait; refused %llu connections with 503 since the last such line", sockq_count(m->sockq), sockq_size(m->sockq),
-                    (unsigned long long)r->unsaid);
-        r->said_ms = now;
-        r->unsaid = 0;
+        say(m);
+        r->say_timer = master_timer(m, SAY_MS, on_say_time, r);
 }
 
 void

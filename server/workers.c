@@ -829,9 +829,11 @@ seat_say_end(const struct seat *s, int status)
         wait_status_text(status, s->killed, text, sizeof(text));
         if (expected && WIFEXITED(status) && WEXITSTATUS(status) == 0)
                 log_info("worker %u (pid %d): %s", s->index, (int)s->pid, s->retiring ? "retired" : "drained");
+        else if (expected)
+                log_warning("worker %u (pid %d): %s instead of leaving; its connections are lost", s->index, (int)s->pid, text);
         else
-                log_error("worker %u (pid %d): %s after %llu ms; its connections are lost%s", s->index, (int)s->pid, text,
-                          (unsigned long long)(master_now_ms() - s->started_ms), expected ? "" : "; starting another");
+                log_error("worker %u (pid %d): %s after %llu ms; its connections are lost; starting another", s->index, (int)s->pid, text,
+                          (unsigned long long)(master_now_ms() - s->started_ms));
 }
 
 static void
