@@ -275,8 +275,11 @@ run_line(struct ctl_client *c, size_t len)
                         cmd = &commands[i];
         if (r == 0 && !cmd)
                 snprintf(why, sizeof why, "this heartd does not know that command");
-        else if (r == 0 && (q.arg_count < cmd->args_min || q.arg_count > cmd->args_max))
-                snprintf(why, sizeof why, "%s takes %zu to %zu arguments", cmd->name, cmd->args_min, cmd->args_max), cmd = NULL;
+        if (cmd && (q.arg_count < cmd->args_min || q.arg_count > cmd->args_max)) {
+                snprintf(why, sizeof why, "%s takes %s %zu argument%s", cmd->name, cmd->args_min == cmd->args_max ? "exactly" : "at most", cmd->args_max,
+                         cmd->args_max == 1 ? "" : "s");
+                cmd = NULL;
+        }
         if (cmd) {
                 c->json = q.json;
                 cmd->run(c, &q);

@@ -52,7 +52,7 @@ could_not(const char *fmt, ...)
 /* ---- reading a file ourselves ----------------------------------------------------------------------------------------------------- */
 /* Findings go to out (as text or JSON). NULL: there were errors, *ret_exit says how to leave. */
 static struct generation *
-load(const char *file, bool with_router, bool json, FILE *out, int *ret_exit)
+load(const char *file, bool json, FILE *out, int *ret_exit)
 {
         struct generation *g = NULL;
         struct bundle b;
@@ -62,7 +62,7 @@ load(const char *file, bool with_router, bool json, FILE *out, int *ret_exit)
         bundle_init(&b);
         diags_init(&d);
         if ((r = bundle_read_files(&b, file, &d)) == 0)
-                r = generation_build(&b, with_router, &d, &g);
+                r = generation_build(&b, true, &d, &g);
         bundle_fini(&b);
         *ret_exit = r == -EINVAL || (r < 0 && d.error_count > 0) ? REFUSED : r < 0 ? COULD_NOT_ASK : DONE;
         if (json) {
@@ -96,7 +96,7 @@ do_check(const struct options *o)
 
         if (access(file, R_OK) < 0)
                 return could_not("%s: %s", file, strerror(errno));
-        struct generation *g = load(file, true, o->json, stdout, &status);
+        struct generation *g = load(file, o->json, stdout, &status);
         if (g && !o->json)
                 printf("%s: %zu route%s, no errors\n", file, g->route_count, g->route_count == 1 ? "" : "s");
         generation_free(g);
@@ -104,24 +104,62 @@ do_check(const struct options *o)
 }
 
 /* ---- asking heartd --------------------------------------------------------------------------------------------------------------------- */
-/* The control socket: -s, else what the file says under `control`. 0 or an exit status after saying why. */
+/* YAML that cannot be parsed at all: what stands behind "control:" at the start of a line, else the default of the key table. */
+static const char *
+guess_control(const struct sources *s, struct arena *a)
+{
+        const char *text = s->list[0].bytes, *value = NULL;
+        char dir[PATH_MAX];
+        size_t len = 0;
+
+        for (const char *line = text; line; line = strchr(line, '\n'), line = line ? line + 1 : NULL)
+                if (strncmp(line, "control:", 8) == 0) {
+                        value = line + 8 + strspn(line + 8, " \t\"'");
+                        len = strcspn(value, "\"'#\r\n");
+                }
+        while (len > 0 && (value[len - 1] == ' ' || value[len - 1] == '\t'))
+                len--;
+        for (size_t i = 0; len == 0 && i < conf_keys.count; i++)
+                if (strcmp(conf_keys.keys[i].name, "control") == 0 && (value = conf_keys.keys[i].dflt))
+                        len = strlen(value);
+        if (len == 0 || !realpath(s->list[0].path, dir))
+                return NULL;
+        *strrchr(dir, '/') = 0;
+        return *value == '/' ? arena_strndup(a, value, len) : arena_printf(a, "%s/%.*s", dir, (int)len, value);
+}
+
+/* The control socket: -s, else what the file says under `control`, be the file broken or not: `reload` of a broken file is for heartd to refuse,
+ * with its findings. 0, or an exit status after saying why. */
 static int
 find_socket(const struct options *o, char *ret, size_t room)
 {
-        int status;
+        struct arena *a = arena_new();
+        struct conf c = { 0 };
+        struct sources s;
+        struct diags d;
+        int status = DONE;
 
         if (o->socket) {
                 snprintf(ret, room, "%s", o->socket);
+                arena_free(a);
                 return DONE;
         }
-        if (access(file_of(o), R_OK) < 0)
-                return could_not("%s: %s; name the file with -c or the control socket with -s", file_of(o), strerror(errno));
-        struct generation *g = load(file_of(o), false, false, stderr, &status);
-        if (!g)
-                return could_not("%s does not say where the control socket is; name it with -s", file_of(o));
-        snprintf(ret, room, "%s", g->conf.control);
-        generation_free(g);
-        return DONE;
+        sources_init(&s);
+        diags_init(&d);
+        if (!a || sources_read(&s, file_of(o), &d) < 0) {
+                status = could_not("%s: cannot be read; name the file with -c or the control socket with -s", file_of(o));
+        } else {
+                conf_load(&s, a, &d, NULL, &c);
+                const char *path = c.control ? c.control : guess_control(&s, a);
+                if (path)
+                        snprintf(ret, room, "%s", path);
+                else
+                        status = could_not("%s does not say where the control socket is; name it with -s", file_of(o));
+        }
+        diags_fini(&d);
+        sources_fini(&s);
+        arena_free(a);
+        return status;
 }
 
 /* Connects. The descriptor, or -errno. */
@@ -180,7 +218,7 @@ send_request(int fd, const char *command, const struct options *o)
 static int
 print_answer(int fd, bool json)
 {
-        char buf[16384];
+        char buf[16384], last = '\n';
         int status = -1;
         ssize_t n;
 
@@ -198,9 +236,13 @@ print_answer(int fd, bool json)
                         text += 2;
                         n -= 2;
                 }
-                fwrite(text, 1, (size_t)n, status == DONE || json ? stdout : stderr);
-                fflush(stdout);
+                FILE *out = status == DONE || json ? stdout : stderr;
+                fwrite(text, 1, (size_t)n, out);
+                fflush(out);
+                last = n > 0 ? text[n - 1] : last;
         }
+        if (last != '\n')
+                fputc('\n', status == DONE || json ? stdout : stderr);
         if (status < 0)
                 return could_not("heartd hung up without an answer%s", n < 0 ? "" : " (may you ask? only root and the user it runs as may)");
         return status;
@@ -241,19 +283,18 @@ static int
 ask_or_read(const char *command, const struct options *o, char *(*print)(const struct generation *, bool))
 {
         char path[PATH_MAX];
-        int status, fd = -ENOENT;
+        int status = find_socket(o, path, sizeof path), fd = status == DONE ? reach(path) : -1;
 
-        if (o->socket || !o->file)
-                return ask(command, o);
-        struct generation *g = load(o->file, true, false, stderr, &status);
-        snprintf(path, sizeof path, "%s", g ? g->conf.control : "");
-        if (g && (fd = reach(path)) >= 0) {
-                generation_free(g);
+        if (status != DONE)
+                return status;
+        if (fd >= 0)
                 return ask_at(fd, command, o);
-        }
+        if (!o->file)
+                return could_not("no heartd answers at %s: %s; with -c FILE the file itself is read", path, strerror(-fd));
+        struct generation *g = load(o->file, false, stderr, &status);
         char *text = g ? print(g, o->json) : NULL;
         if (text)
-                fputs(text, stdout);
+                printf("%s%s", text, *text && text[strlen(text) - 1] == '\n' ? "" : "\n");
         free(text);
         generation_free(g);
         return g ? DONE : status;
@@ -266,7 +307,7 @@ static int do_show(const struct options *o)   { return ask_or_read("show", o, ge
 static int
 do_schema(const struct options *o)
 {
-        char *text = keys_schema(&conf_keys, "heart: routes.yaml");
+        char *text = conf_schema();
 
         (void)o;
         if (!text)

@@ -354,7 +354,8 @@ receive_one(struct pyproc *py)
         ssize_t n = recvmsg(py->control_fd, &h, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
         if (n < 0)
-                return errno == EINTR ? 1 : -errno;
+                /* ECONNRESET: it left with our datagrams unread. Said once; what it had sent before is still to be read. */
+                return errno == EINTR || errno == ECONNRESET ? 1 : -errno;
         for (struct cmsghdr *c = CMSG_FIRSTHDR(&h); c; c = CMSG_NXTHDR(&h, c)) {
                 if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
                         continue;

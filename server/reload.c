@@ -223,7 +223,10 @@ refuse(struct master *m, const char *fmt, ...)
         r->listening = false;
         if (r->step == STEP_PREPARE)
                 workers_each_send(m, &(struct msg){ .kind = MSG_ABORT, .generation = r->number }, NULL, NULL, 0);
-        log_error("generation %llu refused: %s", (unsigned long long)r->number, error);
+        if (m->stopping)
+                log_info("generation %llu given up: %s", (unsigned long long)r->number, error);
+        else
+                log_error("generation %llu refused: %s", (unsigned long long)r->number, error);
         finish(m, false, error);
 }
 
