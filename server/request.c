@@ -17,6 +17,7 @@
 #define GATHER_MAX (60u << 10)     /* a body gathered before Python sees the request: with its head it fits a chunk */
 #define RATE_WINDOW_MS 5000        /* body_min_rate is looked at over this long */
 #define TRAILERS_MAX 8192
+#define HALF_CLOSE_GRACE_MS 200    /* a queued request whose client has closed its sending side may be taken for this long */
 #define SEND_FILE_PIECE (1u << 20) /* per call, so that one fast client does not hold the loop */
 
 const struct conf *
@@ -40,6 +41,19 @@ request_header(const struct request *r, enum ipc_header_id id)
 /* ---- life ---------------------------------------------------------------------------------------------------------- */
 
 static void on_deadline(struct wheel_timer *t);
+
+/* The earliest of what its time with Python is bound by. */
+static uint64_t
+next_deadline(const struct request *r)
+{
+        uint64_t at = r->handler_deadline_ms;
+
+        if (r->queue_deadline_ms != 0 && r->queue_deadline_ms < at)
+                at = r->queue_deadline_ms;
+        if (r->gone_ms != 0 && r->gone_ms < at)
+                at = r->gone_ms;
+        return at;
+}
 
 struct request *
 request_new(struct conn *c)
@@ -140,12 +154,14 @@ request_abandon(struct request *r)
 void
 request_client_left(struct request *r)
 {
-        /* A FIN that comes while the request waits in the app's queue: nobody will read the answer. One that came with the request itself is a client
-         * that half-closes and listens (nc -N), and those do not get here: the request was not begun yet. */
-        if (r->lane != NULL && r->body == BODY_STATE_NONE && r->answer == ANSWER_WAITING && lane_try_retract(r)) {
-                board_add(r->conn->loop->board, C_python_abandoned, 1);
-                r->broken = true;
-        }
+        struct loop *l = r->conn->loop;
+
+        /* A FIN may come from a client that is gone, or from one that has said all and listens (nc -N). Both look the same. One whose turn comes at once is
+         * answered either way; one that still waits in the app's queue after the grace is dropped before Python sees it. */
+        if (r->lane == NULL || r->answer != ANSWER_WAITING)
+                return;
+        r->gone_ms = l->now_ms + HALF_CLOSE_GRACE_MS;
+        wheel_set(&l->wheel, &r->timer, next_deadline(r));
 }
 
 /* ---- beginning ------------------------------------------------------------------------------------------------------- */
@@ -325,6 +341,15 @@ on_deadline(struct wheel_timer *t)
 
         if (r->lane == NULL)
                 return;
+        if (r->gone_ms != 0 && l->now_ms >= r->gone_ms) {
+                r->gone_ms = 0;
+                if (lane_try_retract(r)) {
+                        board_add(l->board, C_python_abandoned, 1);
+                        r->broken = true;
+                        loop_ready(l, r->conn);
+                        return;
+                }
+        }
         if (r->queue_deadline_ms != 0 && l->now_ms >= r->queue_deadline_ms) {
                 r->queue_deadline_ms = 0;
                 if (lane_try_retract(r)) {
@@ -335,7 +360,7 @@ on_deadline(struct wheel_timer *t)
                 }
         }
         if (l->now_ms < r->handler_deadline_ms) {
-                wheel_set(&l->wheel, t, r->handler_deadline_ms);
+                wheel_set(&l->wheel, t, next_deadline(r));
                 return;
         }
         board_add(l->board, C_python_timeouts, 1);
@@ -351,7 +376,7 @@ request_arm(struct request *r, uint64_t queue_ms, uint64_t handler_ms)
 
         r->queue_deadline_ms = l->now_ms + queue_ms;
         r->handler_deadline_ms = l->now_ms + handler_ms;
-        wheel_set(&l->wheel, &r->timer, r->queue_deadline_ms < r->handler_deadline_ms ? r->queue_deadline_ms : r->handler_deadline_ms);
+        wheel_set(&l->wheel, &r->timer, next_deadline(r));
 }
 
 /* ---- the answer ------------------------------------------------------------------------------------------------------------ */

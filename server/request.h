@@ -64,7 +64,7 @@ struct request {
         bool body_paused;                  /* STREAMING: no credit or chunk: the handler is slower than the client */
         bool pending;                      /* a blocking thread opens a file for it */
         struct wheel_timer timer;          /* queue timeout, then handler timeout */
-        uint64_t queue_deadline_ms, handler_deadline_ms;
+        uint64_t queue_deadline_ms, handler_deadline_ms, gone_ms; /* 0: none */
 
         struct http_head head;
         char host_buf[256];
