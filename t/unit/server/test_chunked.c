@@ -101,6 +101,7 @@ static const struct { const char *text; size_t len; const char *expected; } rows
         ROW("5\r\nhello\n" END, "400"),
         ROW("5\r\nhello" END, "400"),
         ROW("5\r\nhello\rx" END, "400"),
+        ROW("5\r\nhellox\n" END, "400"),
         ROW("5\r\nhello6\r\n" END, "400"),
         ROW("4\r\nhello\r\n" END, "400"),
         ROW("0\n\r\n", "400"),
@@ -129,7 +130,7 @@ static const struct { const char *text; size_t len; const char *expected; } rows
         ROW("1;" E256 E256 E256 E256 "\r\nx\r\n" END, "x|"),
         ROW("1;" E256 E256 E256 E256 "e\r\nx\r\n" END, "400"),
         ROW("1;" E256 E256 E256 "\r\nx\r\n1;" E256 "ee\r\ny\r\n" END, "400"), /* together too long */
-        ROW("1;" E256 E256 E256 "\r\nx\r\n100\r\n" E256 "\r\n100\r\n" E256 "\r\n1;" E256 "\r\ny\r\n" END, "x" E256 E256 "y|"), /* paid for by data */
+        ROW("1;" E256 E256 E256 "\r\nx\r\n100\r\n" E256 "\r\n100\r\n" E256 "\r\n1;" E256 E256 "\r\ny\r\n" END, "x" E256 E256 "y|"), /* paid for by data */
 
         /* RFC 9112, 7.1.2: trailers, checked and dropped */
         ROW("0\r\nA: b\r\n\r\nnext", "|next"),
