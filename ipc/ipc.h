@@ -52,7 +52,8 @@ int ipc_bell_open(int fd, struct ipc_bell **ret);
 void ipc_bell_free(struct ipc_bell *b);
 void ipc_bell_idle(struct ipc_bell *b, unsigned place);  /* (py) I am about to sleep: after this, look at every lane again, then sleep */
 bool ipc_bell_busy(struct ipc_bell *b, unsigned place);  /* (py, and loop for the dead) not asleep; false: somebody had claimed the bit: a wake is on its way */
-int ipc_bell_pick(struct ipc_bell *b);                   /* (loop, py) claims one sleeper: its place, to be woken by the caller now; -1: nobody sleeps. Full fence inside */
+int ipc_bell_pick(struct ipc_bell *b);                   /* (loop) claims one sleeper: its place, to be woken by the caller now; -1: nobody sleeps. Full fence inside.
+                                                            Pyworkers cannot wake each other: after a batch pick once for each request published, until -1 */
 uint64_t ipc_bell_mask(const struct ipc_bell *b);
 
 /* ---- a lane ---------------------------------------------------------------------------------------------------------- */
