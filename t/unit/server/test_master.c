@@ -102,6 +102,7 @@ run(void)
         if (heartd == 0) {
                 close(p[0]);
                 setpgid(0, 0);
+                prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); /* a test that fails takes it along */
                 out = open(in_dir("stderr"), O_CREAT | O_WRONLY | O_APPEND, 0600);
                 dup2(out, STDERR_FILENO);
                 exit(master_run(file, p[1]));
