@@ -23,7 +23,7 @@ static void to_env(struct conf_app *a) { a->env.values = other_values; }
 static void to_less_env(struct conf_app *a) { a->env.count = 1; }
 static void to_processes(struct conf_app *a) { a->processes = 5; }
 static void to_kill(struct conf_app *a) { a->timeout_kill_ms++; }
-static void to_queue(struct conf_app *a) { a->queue.timeout_ms = UINT64_C(1) << 40; }
+static void to_queue(struct conf_app *a) { a->queue.timeout_ms += UINT64_C(1) << 32; }
 static void to_heart(struct conf_app *a) { a->heart = a->wsgi, a->wsgi = NULL, a->kind = APP_HEART; }
 static void to_place(struct conf_app *a) { a->place.line = 99, a->set = 7; }
 static void to_order(struct conf_app *a) { a->env.keys = swapped_keys, a->env.values = swapped_values; }

@@ -40,6 +40,7 @@ static const char program[] =
         "if mode == 'fail': say({'op': 'failed', 'error': 'ImportError: no module \"x\"'}); sys.exit(1)\n"
         "if mode == 'nonsense': s.send(b'{what'); time.sleep(60)\n"
         "if mode == 'pipe': r, w = os.pipe(); say({'op': 'ready'}, [r]); time.sleep(60)\n"
+        "if mode == 'file': say({'op': 'ready'}, [os.open('/proc/self/exe', os.O_RDONLY)]); time.sleep(60)\n"
         "if mode == 'hang': time.sleep(60)\n"
         "if mode == 'once' and not os.path.exists('here'): open('here', 'w').close(); say({'op': 'failed', 'error': 'not yet'}); sys.exit(1)\n"
         "if mode == 'stubborn': signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
@@ -59,9 +60,8 @@ static struct master m;
 static struct { unsigned opened, attached, dead, closed; ipc_owner last_dead; } told;
 static unsigned reloads;
 static const uint32_t loop_ids[2] = { 11, 12 };
-static int wake_fds[2];
+static int wake_fds[2], loose_fd; /* loose: without CLOEXEC, as heartd may have inherited one */
 static bool worker_lives = true;
-static const char *const targets[] = { "m:f", "m:g" };
 
 size_t
 workers_list(struct master *mm, struct worker_info *ret, size_t room)
@@ -100,15 +100,6 @@ workers_each_send(struct master *mm, const struct msg *msg, const void *tail, co
                 told.last_dead = (ipc_owner)msg->owner;
 }
 
-size_t
-generation_python_targets(const struct conf *c, const char **ret, size_t room)
-{
-        (void)c;
-        for (size_t i = 0; i < 2 && i < room; i++)
-                ret[i] = targets[i];
-        return 2;
-}
-
 uint64_t
 reload_number(const struct master *mm)
 {
@@ -126,6 +117,7 @@ reload_begin(struct master *mm, const char *app, bool first, reload_done_fn fn, 
 /* ---- one pool ---- */
 static struct conf_app app;
 static struct conf conf;
+static struct route routes[] = { { .path = "/f", .action = ROUTE_PYTHON, .python = "m:f" }, { .path = "/g", .action = ROUTE_PYTHON, .python = "m:g" } };
 static const char *env_keys[] = { "MODE" }, *env_values[] = { "" };
 static int outcome; /* of pool_ready_fn: -1 not called */
 static char outcome_why[512];
@@ -192,9 +184,10 @@ setup(void)
         ck_assert_int_eq(children_new(&m._children), 0);
         for (int i = 0; i < 2; i++)
                 wake_fds[i] = eventfd(0, EFD_CLOEXEC);
+        loose_fd = fcntl(wake_fds[0], F_DUPFD, 40);
         app = (struct conf_app){ .name = "shop", .kind = APP_PYTHON, .path = dir, .env = { env_keys, env_values, 1 }, .processes = 2, .threads = 2,
                                  .start_timeout_ms = 5000, .queue = { 64, 1000 } };
-        conf = (struct conf){ .drain_timeout_ms = 300 };
+        conf = (struct conf){ .drain_timeout_ms = 300, .routes = { routes, 2 } };
         outcome = changed = -1;
 }
 
@@ -214,6 +207,7 @@ teardown(void)
         events_free(m._events);
         for (int i = 0; i < 2; i++)
                 close(wake_fds[i]);
+        close(loose_fd);
         ck_assert_int_eq(descriptors(), descriptors_before);
         snprintf(command, sizeof command, "rm -r %s", dir);
         ck_assert_int_eq(system(command), 0);
@@ -266,6 +260,7 @@ static const struct { const char *mode, *why; } failures[] = {
         { "fail", "ImportError: no module \"x\"" },
         { "nonsense", "killed by heart: its control message makes no sense: not a JSON object with an op" },
         { "pipe", "killed by heart: its control message makes no sense: ready without a report of at most 16 MiB in a memfd" },
+        { "file", "killed by heart: its control message makes no sense: ready without a report of at most 16 MiB in a memfd" },
         { "hang", "start_timeout: 2 of 2 pyworkers not ready after 1500 ms" },
 };
 
@@ -296,6 +291,19 @@ START_TEST(a_program_that_cannot_be_run_is_named)
         start("ok");
         WAIT_FOR(outcome >= 0);
         ck_assert_str_eq(outcome_why, unstartable[_i].why);
+}
+END_TEST
+
+/* Both exit before the master looks, with datagrams of ours unread: what they said before must still be heard. */
+START_TEST(last_words_are_heard)
+{
+        struct pool *p = start("fail");
+        siginfo_t gone;
+
+        for (int i = 0; i < 2; i++)
+                ck_assert_int_eq(waitid(P_PID, (id_t)p->seats[i].py->pid, &gone, WEXITED | WNOWAIT), 0);
+        children_reap(&m);
+        ck_assert_str_eq(outcome_why, "ImportError: no module \"x\"");
 }
 END_TEST
 
@@ -423,6 +431,7 @@ main(void)
         tcase_add_test(c, ready_when_pyworkers_and_workers_are);
         tcase_add_loop_test(c, a_pyworker_that_does_not_start_fails_the_pool, 0, sizeof failures / sizeof *failures);
         tcase_add_loop_test(c, a_program_that_cannot_be_run_is_named, 0, sizeof unstartable / sizeof *unstartable);
+        tcase_add_test(c, last_words_are_heard);
         tcase_add_test(c, a_killed_pyworker_is_replaced_at_another_place);
         tcase_add_test(c, a_dead_worker_counts_as_having_swept);
         tcase_add_test(c, a_broken_pyworker_is_killed_with_the_reason);
