@@ -318,7 +318,7 @@ class Server:
         self._reader.start()
         if wait:
             try:
-                self.wait_log(r"serving generation")
+                self.wait_log(r"\bgeneration \d+ serves|serving generation")
             except AssertionError:
                 self.kill()
                 raise
