@@ -852,10 +852,10 @@ on_reaped(struct master *m, pid_t pid, int status, void *arg)
         seat_close(s);
         s->pid = 0;
         s->failures = role_failures(ROLE_WORKER, s->failures, master_now_ms() - s->started_ms);
+        if (again)
+                seat_wait(s, backoff_ms(s->failures > 0 ? s->failures - 1 : 0)); /* the first restart is at once; before the calls below, which may settle */
         reload_worker_dead(m, s->index);
         pools_worker_dead(m, s->index);
-        if (again)
-                seat_wait(s, backoff_ms(s->failures > 0 ? s->failures - 1 : 0)); /* the first restart is at once */
         settle(m);
         workers_hand_out(m); /* at least: judges who waited too long */
 }
