@@ -357,6 +357,7 @@ check_redirect(struct compiler *c, size_t i)
         for (const char *open = strchr(to, '{'), *close; open != NULL; open = strchr(close, '{')) {
                 struct span name;
                 uint32_t off = (uint32_t)(open - to);
+                const char *nearest, *hint;
 
                 if ((close = strchr(open, '}')) == NULL) {
                         find(c, DIAG_ERROR, place_of_value(c, route, to, off, 1), "write %7B for the character", "redirect.to: this \"{\" is never closed");
@@ -365,9 +366,12 @@ check_redirect(struct compiler *c, size_t i)
                 name = (struct span){ open + 1, (size_t)(close - open) - 1 };
                 for (k = 0; k < p->param_count && !span_is(p->params[k].name, name); k++)
                         ;
-                if (k == p->param_count)
-                        find(c, DIAG_ERROR, place_of_value(c, route, to, off, (uint32_t)name.len + 2), diag_nearest(name, names, p->param_count),
-                             "redirect.to names \"%.*s\", which the path does not have", (int)(name.len < 64 ? name.len : 64), name.ptr);
+                if (k < p->param_count)
+                        continue;
+                nearest = diag_nearest(name, names, p->param_count);
+                hint = nearest != NULL ? arena_printf(c->a, "did you mean \"%s\"?", nearest) : NULL;
+                find(c, DIAG_ERROR, place_of_value(c, route, to, off, (uint32_t)name.len + 2), hint, "redirect.to names \"%.*s\", which the path does not have",
+                     (int)(name.len < 64 ? name.len : 64), name.ptr);
         }
 }
 

@@ -229,6 +229,7 @@ parse_type(struct parser *p, struct pattern_piece *piece)
 {
         size_t start = p->pos, close;
         struct span word;
+        const char *nearest;
 
         while (p->pos < p->text.len && p->text.ptr[p->pos] != '}' && p->text.ptr[p->pos] != '(' && p->text.ptr[p->pos] != '/')
                 p->pos++;
@@ -251,7 +252,10 @@ parse_type(struct parser *p, struct pattern_piece *piece)
                 p->pos = close + 1;
                 return 0;
         }
-        return refuse(p->err, start, word.len, diag_nearest(word, type_words, TYPE_COUNT),
+        nearest = diag_nearest(word, type_words, TYPE_COUNT);
+        if (nearest != NULL)
+                snprintf(p->err->nearest, sizeof(p->err->nearest), "did you mean \"%s\"?", nearest);
+        return refuse(p->err, start, word.len, nearest != NULL ? p->err->nearest : NULL,
                       "unknown type \"%.*s\"; there are str, int, float, bool, uuid, slug, path and re(...)", (int)(word.len < 40 ? word.len : 40), word.ptr);
 }
 

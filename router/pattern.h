@@ -50,8 +50,9 @@ struct pattern {
 
 struct pattern_error {
         uint32_t at, len; /* bytes within the pattern */
-        const char *hint; /* may be NULL */
+        const char *hint; /* may be NULL; may point at nearest */
         char text[160];
+        char nearest[64];
 };
 
 /* 0, -EINVAL with *reterr_ filled, -ENOMEM. */
