@@ -694,7 +694,7 @@ peer_at(const struct lane *l, unsigned place)
         return p;
 }
 
-/* One sleeper is woken; when it finds more than it can do at once, it wakes the next (ipc/README.md, "The bell"). False: nobody sleeps that we could wake. */
+/* Wakes one sleeper. False: nobody sleeps that we could wake. */
 static bool
 wake_one(struct lane *l)
 {
@@ -723,15 +723,16 @@ void
 lanes_wake(struct loop *loop)
 {
         for (struct lane *l = loop->lanes; l != NULL; l = l->next) {
-                if (l->published == 0)
-                        continue;
-                if (wake_one(l)) {
-                        board_add(loop->board, C_wakeups_sent, 1);
-                        board_add(loop->board, C_wakeups_saved, l->published - 1);
-                } else {
-                        board_add(loop->board, C_wakeups_saved, l->published);
+                uint32_t sent = 0;
+
+                /* One sleeper for each request: a woken one may be held by its first request for seconds, and cannot wake the others. */
+                while (sent < l->published && wake_one(l))
+                        sent++;
+                if (l->published > 0) {
+                        board_add(loop->board, C_wakeups_sent, sent);
+                        board_add(loop->board, C_wakeups_saved, l->published - sent);
+                        l->published = 0;
                 }
-                l->published = 0;
         }
 }
 
@@ -912,8 +913,7 @@ lane_peer_dead(struct loop *loop, uint32_t pool_id, ipc_owner owner, const char 
         sweep(l, owner);
         (void)ipc_bell_busy(l->bell, ipc_owner_place(owner));
         peer_free(p);
-        if (ipc_lane_ready_count(l->ipc) > 0)
-                l->published++; /* it may have taken a wake-up with it: somebody else is woken in its stead */
+        l->published += ipc_lane_ready_count(l->ipc); /* it may have taken wake-ups with it: others are woken in its stead */
 }
 
 void
