@@ -123,10 +123,11 @@ put_printable(FILE *out, const char *p, size_t len)
         return columns;
 }
 
+/* Back to where a character begins: at most three bytes, since what is no UTF-8 has no beginning to find. */
 static size_t
 char_start(const char *line, size_t at)
 {
-        while (at > 0 && ((unsigned char)line[at] & 0xc0) == 0x80)
+        for (unsigned i = 0; i < 3 && at > 0 && ((unsigned char)line[at] & 0xc0) == 0x80; i++)
                 at--;
         return at;
 }

@@ -32,6 +32,7 @@ struct reader {
         const char *name, *bytes;
         size_t len;
         bool ascii;               /* columns are bytes */
+        uint32_t line_last;       /* number of the last line, from 1 */
         const char **lines;       /* starts of lines, only for texts that are not ASCII */
         size_t line_count;
         size_t nodes;             /* so far, aliases followed */
@@ -85,8 +86,12 @@ byte_column(const struct reader *rd, const yaml_mark_t *m)
 static struct place
 place_at(const struct reader *rd, const yaml_mark_t *from, const yaml_mark_t *to)
 {
-        size_t col = byte_column(rd, from), end = to != NULL && to->line == from->line ? byte_column(rd, to) : col + 1;
+        size_t col, end;
 
+        if (from->line >= rd->line_last) /* libyaml adds a line when the last one has no end */
+                return (struct place){ rd->name, rd->line_last, (uint32_t)line_of(rd->bytes, rd->len, rd->line_last).len + 1, 1 };
+        col = byte_column(rd, from);
+        end = to != NULL && to->line == from->line ? byte_column(rd, to) : col + 1;
         return (struct place){ rd->name, (uint32_t)from->line + 1, (uint32_t)col + 1, end > col ? (uint32_t)(end - col) : 1 };
 }
 
@@ -164,6 +169,7 @@ check_text(struct reader *rd)
                 }
                 at += n > 0 ? n : bytes;
         }
+        rd->line_last = p.line;
         if (what == NULL)
                 return 0;
         p.col = (uint32_t)(at - line_start) + 1;

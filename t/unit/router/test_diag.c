@@ -68,6 +68,21 @@ START_TEST(a_long_line_is_cut_around_the_caret)
 }
 END_TEST
 
+START_TEST(a_long_line_that_is_no_text_is_cut_too)
+{
+        char line[301], *text;
+
+        memset(line, 0x80, 300); /* continuation bytes of no character */
+        line[300] = '\0';
+        for (unsigned col = 1; col < 302; col++) {
+                text = shown((struct place){ "f", 1, col, 2 }, line, NULL);
+                ck_assert_ptr_nonnull(text);
+                free(text);
+                diags_fini(&d);
+        }
+}
+END_TEST
+
 START_TEST(findings_come_in_the_order_of_the_file_with_their_notes)
 {
         const struct span none = { NULL, 0 };
@@ -184,6 +199,7 @@ main(void)
         tcase_add_checked_fixture(t, setup, teardown);
         tcase_add_loop_test(t, a_finding_shows_where_it_is, 0, sizeof(places) / sizeof(*places));
         tcase_add_test(t, a_long_line_is_cut_around_the_caret);
+        tcase_add_test(t, a_long_line_that_is_no_text_is_cut_too);
         tcase_add_test(t, findings_come_in_the_order_of_the_file_with_their_notes);
         tcase_add_test(t, the_same_finding_is_shown_once);
         tcase_add_test(t, past_a_thousand_findings_are_counted);

@@ -107,6 +107,7 @@ static const struct { const char *text; unsigned line, col; const char *word; } 
         { "a: {b: 1, c: 2, b: 3}\n", 1, 17, "duplicate key" },
         { "a: [1, 2\n", 2, 1, "not valid YAML" },
         { "a: b: c\n", 1, 5, "not valid YAML" },
+        { "a: {b: 1}\n22", 2, 3, "not valid YAML" }, /* the end of a last line without an end */
         { "a:\n\tb: 1\n", 2, 1, "tab" },
         { "a: *nobody\n", 1, 4, "no anchor" },
         { "a: &a [*a]\n", 1, 8, "no anchor" }, /* it would contain itself */
