@@ -283,6 +283,15 @@ http_head_init(struct http_head *h)
         h->_pos = h->_start = 0;
 }
 
+/* The place where a part that began at start must have ended. Not before what was read already: a reload may lower the limits in the middle of a head. */
+static inline uint64_t
+bound_of(const struct http_head *h, uint32_t start, uint32_t limit)
+{
+        uint64_t bound = (uint64_t)start + limit;
+
+        return bound > h->_pos ? bound : h->_pos;
+}
+
 int
 http_head_parse(struct http_head *h, const char *buf, uint32_t len, const struct http_limits *lim)
 {
@@ -290,7 +299,7 @@ http_head_parse(struct http_head *h, const char *buf, uint32_t len, const struct
 
         assert(len >= h->_pos && len <= INT32_MAX);
         while (r == 1) {
-                uint64_t line_bound = (uint64_t)h->_start + lim->request_line, fields_bound = (uint64_t)h->_fields_off + lim->header;
+                uint64_t line_bound = bound_of(h, h->_start, lim->request_line), fields_bound = bound_of(h, h->_fields_off, lim->header);
 
                 switch ((enum state)h->_state) {
                 case S_START:

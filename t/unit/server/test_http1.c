@@ -374,6 +374,26 @@ START_TEST(limits_are_places)
 }
 END_TEST
 
+/* A reload may lower the limits between two packets of a head: 414 or 431 then, or success when nothing was over; never a look beyond the bytes. */
+START_TEST(limits_may_shrink_meanwhile)
+{
+        static const char text[] = "GET /some/path HTTP/1.1\r\n" HOST "Cookie: abc\r\n\r\n";
+        static const struct http_limits none = { 0, 0, 0 };
+
+        for (size_t cut = 0; cut < sizeof text - 1; cut++)
+                for (size_t more = 0; more < 3; more++) {
+                        struct http_head h;
+                        size_t len = cut + more < sizeof text - 1 ? cut + more : sizeof text - 1;
+                        int r;
+
+                        http_head_init(&h);
+                        ck_assert_int_eq(parse_exact(&h, text, cut, &roomy), 0);
+                        r = parse_exact(&h, text, len, &none);
+                        ck_assert_msg(r == 0 || r == -414 || r == -431 || r == (int)sizeof text - 1, "cut at %zu: %d", cut, r);
+                }
+}
+END_TEST
+
 START_TEST(fields_stop_at_what_the_struct_holds)
 {
         static char text[32768];
@@ -556,6 +576,7 @@ main(void)
         tcase_add_test(t, body_bytes_are_not_the_heads);
         tcase_add_test(t, unfinished_heads_want_more);
         tcase_add_loop_test(t, limits_are_places, 0, (int)(sizeof limit_rows / sizeof *limit_rows));
+        tcase_add_test(t, limits_may_shrink_meanwhile);
         tcase_add_test(t, fields_stop_at_what_the_struct_holds);
         tcase_add_test(t, name_beyond_64k_is_431);
         tcase_add_test(t, known_fields_are_found);
