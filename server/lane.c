@@ -851,7 +851,7 @@ lanes_settle(struct loop *loop)
                 uint64_t last = atomic_load(&l->pool->last_generation);
                 struct msg m = { .kind = MSG_POOL_IDLE, .pool_id = l->pool->id };
 
-                if (last == 0 || oldest <= last || l->in_use > 0 || l->idle_said)
+                if (last == 0 || oldest == UINT64_MAX /* no generation was taken up yet */ || oldest <= last || l->in_use > 0 || l->idle_said)
                         continue;
                 l->idle_said = true;
                 if (atomic_fetch_add(&l->pool->idle_loops, 1) + 1 == loop->worker->heritage->loop_count)

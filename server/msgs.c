@@ -76,9 +76,9 @@ msg_recv(int fd, struct msg *ret, void *tail, size_t tail_room, int *ret_fds, si
 
         do
                 n = recvmsg(fd, &h, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-        while (n < 0 && errno == EINTR);
+        while (n < 0 && (errno == EINTR || errno == ECONNRESET)); /* RESET: it left with our datagrams unread; said once, before its own last words */
         if (n < 0)
-                return errno == ECONNRESET ? 0 : -errno; /* RESET: it left with our datagrams unread */
+                return -errno;
         fd_count = collect_fds(&h, fds);
         if (n == 0 && fd_count == 0)
                 return 0;
