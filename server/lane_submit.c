@@ -1,0 +1,160 @@
+/* lane_submit.c - a request is laid out in a slot and published.
+ * SPDX-License-Identifier: MIT
+ * From: dispatch.c.   To: ipc/msg.c encodes, ipc/ring.c publishes; lane_wake.c wakes somebody at the end of the turn.   Runs in: the owning loop.
+ * No slot free: -EAGAIN, and the client gets 503. */
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+
+#include "lane_priv.h"
+
+static void
+address_spans(struct request *r, struct ipc_request *m, char *client, char *server, size_t room)
+{
+        const struct router_local *local = conn_local(r->conn);
+
+        conn_peer_text(r->conn, client, room, &m->client_port);
+        m->client = (struct ipc_span){ client, strlen(client) };
+        if (local->port != 0)
+                address_text(&local->addr, server, room);
+        else
+                snprintf(server, room, "unix:");
+        m->server = (struct ipc_span){ server, strlen(server) };
+        m->server_port = local->port;
+}
+
+static struct ipc_span
+head_span(const char *base, uint32_t off, uint32_t len)
+{
+        return (struct ipc_span){ base + off, len };
+}
+
+static uint16_t
+list_headers(const struct request *r, const char *base, struct ipc_field *f)
+{
+        for (uint32_t i = 0; i < r->head.field_count; i++) {
+                const struct http_field *h = &r->head.fields[i];
+                f[i].name = head_span(base, h->name_off, h->name_len);
+                f[i].value = head_span(base, h->value_off, h->value_len);
+                f[i].id = h->id;
+        }
+        return (uint16_t)r->head.field_count;
+}
+
+static uint8_t
+list_params(const struct request *r, struct ipc_field *f)
+{
+        for (uint32_t i = 0; i < r->match.param_count; i++) {
+                const struct router_param *p = &r->match.params[i];
+                f[i].name = (struct ipc_span){ p->name.ptr, p->name.len };
+                f[i].value = (struct ipc_span){ p->value.ptr, p->value.len };
+                f[i].id = (uint8_t)p->type;
+        }
+        return (uint8_t)r->match.param_count;
+}
+
+static const char *
+root_path(const struct request *r, const struct conf_app *app)
+{
+        if (app->root_path != NULL && app->root_path[0] != '\0')
+                return app->root_path;
+        return r->route->root_path != NULL ? r->route->root_path : "";
+}
+
+static void
+describe(struct request *r, const struct conf_app *app, struct ipc_request *m)
+{
+        const char *base = request_bytes(r), *root = root_path(r, app);
+        uint64_t timeout = r->route->timeout_ms != 0 ? r->route->timeout_ms : request_conf(r)->limits.handler_timeout_ms;
+
+        m->id = r->id;
+        m->arrived_us = r->arrived_us;
+        m->deadline_us = r->arrived_us + timeout * 1000;
+        m->generation = r->lg->g->number;
+        m->handler = r->route->handler;
+        m->flags = (uint16_t)((r->conn->tls != NULL ? IPC_F_TLS : 0) | (r->keep_alive ? IPC_F_KEEP_ALIVE : 0) |
+                              (r->head_only ? IPC_F_HEAD : 0) | (r->body_ended ? 0 : IPC_F_STREAMED));
+        m->http_minor = r->head.minor;
+        m->method = head_span(base, r->head.method_off, r->head.method_len);
+        m->target = head_span(base, r->head.target_off, r->head.target_len);
+        m->query = head_span(base, r->head.query_off, r->head.query_len);
+        m->host = head_span(base, r->head.host_off, r->head.host_len);
+        m->path = (struct ipc_span){ r->path.ptr, r->path.len };
+        m->root_path = (struct ipc_span){ root, strlen(root) };
+        m->content_length = r->head.content_length;
+        if (r->head.chunked && r->body_ended)
+                m->content_length = (int64_t)out_len(&r->gathered); /* it was gathered whole: the app may know its length */
+        if (r->body_ended && out_len(&r->gathered) > 0)
+                m->body = (struct ipc_span){ r->gathered.buf + r->gathered.start, out_len(&r->gathered) };
+}
+
+/* Lays the request out in its slot, or in a chunk when it is too long for one. */
+static int
+lay_out(struct lane *l, struct ipc_request *m, uint32_t slot, uint32_t *ret_chunk)
+{
+        const struct ipc_geometry *g = ipc_lane_geometry(l->ipc);
+        size_t size = ipc_request_size(m);
+        long n;
+        int e;
+
+        *ret_chunk = UINT32_MAX;
+        if (size <= g->slot_bytes) {
+                n = ipc_request_encode(m, ipc_slot_buffer(l->ipc, slot), g->slot_bytes);
+                return n < 0 ? (int)n : 0;
+        }
+        if (size > g->chunk_bytes)
+                return -EMSGSIZE;
+        e = ipc_chunk_claim(l->ipc, ret_chunk);
+        if (e < 0)
+                return e;
+        n = ipc_request_encode(m, ipc_chunk_buffer(l->ipc, *ret_chunk), g->chunk_bytes);
+        if (n < 0)
+                ipc_chunk_unclaim(l->ipc, *ret_chunk);
+        return n < 0 ? (int)n : 0;
+}
+
+int
+lane_submit(struct lane *l, struct request *r)
+{
+        const struct conf_app *app = conf_app_at(request_conf(r), r->route->app_index);
+        struct ipc_field headers[HTTP_HEADERS_MAX], params[ROUTER_PARAMS_MAX];
+        struct ipc_request m = { .headers = headers, .params = params };
+        char client[64], server[64];
+        uint32_t slot, generation, chunk;
+        struct lane_slot *s;
+        int e = ipc_slot_claim(l->ipc, &slot, &generation);
+
+        assert(loop_is_mine(l->loop) && r->lane == NULL);
+        if (e < 0)
+                return e;
+        describe(r, app, &m);
+        address_spans(r, &m, client, server, sizeof(client));
+        m.header_count = list_headers(r, request_bytes(r), headers);
+        m.param_count = list_params(r, params);
+        e = lay_out(l, &m, slot, &chunk);
+        if (e == -EMSGSIZE && m.body.len > 0) {
+                /* Head and body together are too long: the body goes through chunks of its own. */
+                m.body.len = 0;
+                m.flags |= IPC_F_STREAMED;
+                e = lay_out(l, &m, slot, &chunk);
+        }
+        if (e < 0) {
+                ipc_slot_unclaim(l->ipc, slot);
+                return e;
+        }
+        s = &l->slots[slot];
+        assert(!s->used);
+        *s = (struct lane_slot){ .request = r, .id = r->id, .generation = generation, .used = true };
+        l->in_use++;
+        r->lane = l;
+        r->slot = slot;
+        board_add(l->loop->board, C_slots_claimed, 1);
+        board_add(l->loop->board, C_python_requests, 1);
+        ipc_slot_publish(l->ipc, slot, chunk);
+        l->published++;
+        r->body = m.flags & IPC_F_STREAMED ? BODY_STATE_STREAMING : BODY_STATE_NONE;
+        request_arm(r, app->queue.timeout_ms, m.deadline_us / 1000 - r->arrived_us / 1000);
+        if (r->body == BODY_STATE_STREAMING)
+                lane_body(r);
+        return 0;
+}
