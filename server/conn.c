@@ -226,6 +226,8 @@ conn_close(struct conn *c)
         c->in_start = c->in_end;
         c->out.start = c->out.end;
         release_buffers(c);
+        /* Not left to close: for a moment the master (or a child that it forks) may hold a copy, and then epoll would still report on a connection that is freed. */
+        (void)epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, c->fd, NULL);
         close(c->fd);
         c->fd = -1;
         loop_conn_closed(l);
