@@ -1,4 +1,4 @@
-/* listen.h - what master.c and workers.c need of listen.c beside master.h.
+/* listen.h - what master.c and handout.c need of listen.c beside master.h.
  * SPDX-License-Identifier: MIT
  * Owner: the master, its thread only. */
 #ifndef HEART_LISTEN_H

@@ -1,7 +1,7 @@
 /* master.h - the first process: it owns listeners, the queue of accepted sockets, and every other process. One thread, one epoll; nothing in it blocks.
  * SPDX-License-Identifier: MIT
- * Files: master.c (the event loop, signals, start and stop), roles.c (the role table: workers and pyworkers as rows; fork, reap, restart with back-off), workers.c (what the master knows of each
- * worker and says to it), listen.c, sockq.c, pool.c (apps' pyworkers), reload.c (PREPARE and COMMIT as a state machine), ctl.c (the control socket).
+ * Files: master.c (signals, start and stop), events.c, roles.c (the role table: workers and pyworkers as rows; fork, reap, restart with back-off),
+ * workers.c seat.c seat_talk.c handout.c (how many workers; what the master knows of each, says to it and hands to it), listen.c, refuse.c, sockq.c, pool.c (apps' pyworkers), reload.c (PREPARE and COMMIT as a state machine), ctl.c (the control socket).
  * Everything here is the master's thread only. */
 #ifndef HEART_MASTER_H
 #define HEART_MASTER_H
@@ -75,13 +75,13 @@ void listeners_commit(struct master *m); /* new ones accept from now on; those n
 void listeners_abort(struct master *m);
 void listeners_pause(struct master *m);  /* stop: no more accepts */
 
-/* ---- workers (workers.c) ---------------------------------------------------------------------------------------------------------- */
+/* ---- workers (workers.c, seat.c, seat_talk.c, handout.c) ---------------------------------------------------------------------------------------------------------- */
 int workers_apply(struct master *m, const struct conf *c);            /* start or retire workers so that as many run as conf says; after a commit, and before the first */
 void workers_each_send(struct master *m, const struct msg *msg, const void *tail, const int *fds, size_t fd_count);
 struct worker_info { uint32_t index; pid_t pid; uint32_t loop_count; const uint32_t *loop_ids; const int *wake_fds; bool ready /* serves the committed generation */, retiring; uint64_t started_ms; unsigned restarts; };
 size_t workers_list(struct master *m, struct worker_info *ret, size_t room); /* every live one, retiring too */
 int workers_send(struct master *m, uint32_t index, const struct msg *msg, const void *tail, const int *fds, size_t fd_count); /* queues when the socket is full */
-/* workers.c calls these in pool.c and reload.c: */
+/* seat.c and seat_talk.c call these in pool.c and reload.c: */
 void pools_worker_born(struct master *m, uint32_t index);  /* before its first PREPARE: make its lanes in every live pool and send them */
 void pools_worker_dead(struct master *m, uint32_t index);  /* its lanes are dropped; pyworkers detach */
 void pools_message(struct master *m, uint32_t index, const struct msg *msg, const char *text);  /* POOL_OPENED, PY_SWEPT, POOL_IDLE, PY_BROKEN */

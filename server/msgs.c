@@ -1,6 +1,6 @@
 /* msgs.c - datagrams with descriptors between master and workers.
  * SPDX-License-Identifier: MIT
- * From: workers.c (master), worker.c and loop.c (workers).   To: the kernel's SEQPACKET sockets.
+ * From: seat_talk.c and handout.c (master), worker.c and loop.c (workers).   To: the kernel's SEQPACKET sockets.
  * Runs in: any thread that owns one end. Nothing blocks, nothing allocates.
  * Limits: MSG_FDS_MAX descriptors a datagram; the tail is bounded by the socket's send buffer (about 200 KiB). */
 #include "msgs.h"

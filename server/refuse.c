@@ -1,6 +1,6 @@
 /* refuse.c - 503 without a worker.
  * SPDX-License-Identifier: MIT
- * From: listen.c (the queue is full), workers.c (waited too long).   To: the client.
+ * From: listen.c (the queue is full), handout.c (waited too long).   To: the client.
  * Runs in: the master. The answer is one send that either fits into the empty socket buffer or is not made. Closing at once would make the
  * kernel send a reset if request bytes are unread, which can destroy the answer on its way (RFC 9112, 9.6), so up to LINGER_MAX sockets
  * stay open for LINGER_MS, half closed, and what arrives is dropped. TLS: nothing can be said in plain text; closed.

@@ -1,6 +1,6 @@
 /* roles.c - the kinds of processes, their start and their end.
  * SPDX-License-Identifier: MIT
- * From: workers.c and pool.c start children.   To: the kernel; reaped_fn of whoever started the child.
+ * From: seat.c starts workers; launch.c forks pyworkers, which are watched here.   To: the kernel; reaped_fn of whoever started the child.
  * Runs in: the master; between fork and run also in the child, which is a single thread then.
  * Limits: none of its own; every child of the master is reaped here, known or not (heartd may be process 1 of a container). */
 #include "roles.h"

@@ -1,6 +1,6 @@
 /* sockq.c - the bounded queue between accept and the workers.
  * SPDX-License-Identifier: MIT
- * From: listen.c puts sockets in.   To: workers.c hands them to loops, least loaded first.
+ * From: listen.c puts sockets in.   To: handout.c gives them to loops, least loaded first.
  * Runs in: the master. A ring that grows by doubling up to what was asked for, so that a large `queue.size` costs nothing until it is needed.
  * Full: put says -EAGAIN, the caller refuses (refuse.c) and connections_refused says so. Nothing ever blocks here. */
 #include "sockq.h"
