@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
+#include "memstream.h"
 #include "utf8.h"
 
 enum {
@@ -281,11 +282,7 @@ diags_format(const struct diags *d)
         if (lost > 0)
                 fprintf(out, "... and %zu more\n", lost);
         free(groups);
-        if (fclose(out) != 0) {
-                free(text);
-                return NULL;
-        }
-        return text;
+        return memstream_close(out, &text);
 }
 
 static void
@@ -354,11 +351,7 @@ diags_format_json(const struct diags *d)
                 }
         fputc(']', out);
         free(groups);
-        if (fclose(out) != 0) {
-                free(text);
-                return NULL;
-        }
-        return text;
+        return memstream_close(out, &text);
 }
 
 void

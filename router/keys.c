@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "keys_priv.h"
+#include "memstream.h"
 
 enum {
         FINDINGS_ENOUGH = 1000, /* as many as diag.c keeps: past it no time goes into words */
@@ -101,7 +102,8 @@ node_text(struct arena *a, const struct yaml_node *n)
         if (out == NULL)
                 return NULL;
         put_node(out, n);
-        if (fclose(out) != 0)
+        text = memstream_close(out, &text);
+        if (text == NULL)
                 return NULL;
         kept = arena_strndup(a, text, len);
         free(text);

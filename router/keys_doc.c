@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "keys_priv.h"
+#include "memstream.h"
 
 /* ---- JSON schema, draft 2020-12 ------------------------------------------------------------------------------------------------ */
 
@@ -176,11 +177,7 @@ keys_schema(const struct key_table *root, const char *title)
         fputs(",\n", out);
         put_table(out, root, 0);
         fputs("}\n", out);
-        if (fclose(out) != 0) {
-                free(text);
-                return NULL;
-        }
-        return text;
+        return memstream_close(out, &text);
 }
 
 /* ---- manual ------------------------------------------------------------------------------------------------------------------------ */
@@ -282,9 +279,5 @@ keys_manual(const struct key_table *root)
         if (out == NULL)
                 return NULL;
         put_roff_table(out, root, "");
-        if (fclose(out) != 0) {
-                free(text);
-                return NULL;
-        }
-        return text;
+        return memstream_close(out, &text);
 }

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../router/memstream.h"
 #include "generation_priv.h"
 
 #define BUNDLE_VERSION 1u
@@ -312,10 +313,9 @@ bundle_write(const struct bundle *b, int *ret_fd)
         if (out == NULL)
                 return -ENOMEM;
         put_bundle(out, b);
-        if (fclose(out) != 0) {
-                free(text);
+        text = memstream_close(out, &text);
+        if (text == NULL)
                 return -ENOMEM;
-        }
         total = len;
         memcpy(text + offsetof(struct bundle_head, total_bytes), &total, sizeof(total));
         e = len <= BUNDLE_MAX ? 0 : -EFBIG;

@@ -6,18 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "../router/memstream.h"
 #include "json.h"
 
 enum { COLUMN_MAX = 48 }; /* where the place begins, for most settings */
-
-static char *
-finish(FILE *out, char **text)
-{
-        if (fclose(out) == 0)
-                return *text;
-        free(*text);
-        return NULL;
-}
 
 /* ---- show ------------------------------------------------------------------------------------------------------------------------------ */
 
@@ -100,7 +92,7 @@ generation_show(const struct generation *g, bool json)
         if (json)
                 json_end(&j, ']');
         free(list);
-        return finish(out, &text);
+        return memstream_close(out, &text);
 }
 
 /* ---- routes ---------------------------------------------------------------------------------------------------------------------------- */
@@ -283,7 +275,7 @@ generation_routes(const struct generation *g, bool json)
         free(order);
         if (out == NULL)
                 return NULL;
-        text = finish(out, &text);
+        text = memstream_close(out, &text);
         if (whole)
                 return text;
         free(text);
