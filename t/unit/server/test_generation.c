@@ -493,6 +493,8 @@ START_TEST(show_tells_value_and_place)
         ck_assert_ptr_nonnull(strstr(text, "apps.s.queue.size = 256"));
         ck_assert_ptr_nonnull(strstr(text, "listen[0] = 8080"));
         ck_assert_ptr_nonnull(strstr(text, "routes[0].path = /"));
+        ck_assert(strstr(text, "apps.s.env") < strstr(text, "limits.body")); /* by name */
+        ck_assert(strstr(text, "limits.body") < strstr(text, "limits.header"));
         json = generation_show(generation, true);
         snprintf(expected, sizeof(expected), "{\"key\":\"limits.body\",\"value\":\"20m\",\"file\":\"%s\",\"line\":3}", main_file);
         ck_assert_msg(strstr(json, expected) != NULL, "%s", json);
