@@ -118,9 +118,11 @@ add_reported(struct mounting *m, const struct route *mount, const char *prefix, 
                 finding(m, DIAG_ERROR, mount->place, "app \"%s\" reported a route that makes no sense%s%s", mount->app, path != NULL ? ": " : "", path != NULL ? path : "");
                 return -EINVAL;
         }
-        route.place = (struct place){ file != NULL ? arena_strdup(m->g->arena, file) : mount->place.file, line != NULL ? (uint32_t)line->number : 0, 1, 1 };
-        if (route.place.file == NULL && file != NULL)
-                return -ENOMEM;
+        if (file != NULL && *file != '\0') { /* else it is where the mount is: a handler without a file was made at run time */
+                route.place = (struct place){ arena_strdup(m->g->arena, file), line != NULL ? (uint32_t)line->number : 0, 1, 1 };
+                if (route.place.file == NULL)
+                        return -ENOMEM;
+        }
         route.path_place = route.place;
         if (*path == '~' && *prefix != '\0') {
                 finding(m, DIAG_ERROR, route.place, "route \"%s\" of app \"%s\": a regular expression cannot stand below \"%s\"", path, mount->app, prefix);

@@ -395,8 +395,9 @@ END_TEST
 START_TEST(methods_of_mount_and_route_are_both_kept)
 {
         ck_assert_int_eq(read_text("listen: 8080\napps: {api: {heart: \"a:b\"}}\nroutes: [{path: \"/{rest:path}\", app: api, methods: [GET]}]\n"), 0);
-        reported(0, "{\"routes\": [{\"handler\": 0, \"path\": \"/a\", \"methods\": [\"GET\", \"POST\"]}, {\"handler\": 1, \"path\": \"/b\", \"methods\": [\"POST\"]}], \"errors\": []}");
+        reported(0, "{\"routes\": [{\"handler\": 0, \"path\": \"/a\", \"methods\": [\"GET\", \"POST\"]}, {\"handler\": 1, \"path\": \"/b\", \"methods\": [\"POST\"], \"file\": \"\", \"line\": 0}], \"errors\": []}");
         builds();
+        ck_assert_uint_eq(route_at("/a")->place.line, 3); /* no file: the mount's place */
         ck_assert_uint_eq(generation->route_count, 1);
         ck_assert_uint_eq(route_at("/a")->methods, M_GET | M_HEAD);
 }
