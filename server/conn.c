@@ -104,7 +104,7 @@ on_timeout(struct wheel_timer *t)
 /* ---- birth and death -------------------------------------------------------------------------------------------------- */
 
 static int
-start_tls(struct conn *c)
+start_tls(struct conn *c, uint32_t flags)
 {
         struct loop_generation *lg = loop_generation(c->loop);
 
@@ -116,8 +116,8 @@ start_tls(struct conn *c)
                 c->state = CONN_HANDSHAKE;
                 return tls_new(lg->g->tls[i], c->fd, &c->tls);
         }
-        /* The listener is gone with a reload that came between accept and now; without its certificates nothing can be said. */
-        return -ENOENT;
+        /* The listener is gone with a reload that came between accept and now. Without its certificates nothing can be said; a plain client is served. */
+        return flags & MSG_SOCKET_TLS ? -ENOENT : 0;
 }
 
 struct conn *
@@ -139,7 +139,7 @@ conn_adopt(struct loop *l, int fd, const struct msg_socket *s)
         c->state = CONN_IDLE;
         c->timer.fn = on_timeout;
         c->readable = c->writable = true;
-        if (start_tls(c) < 0)
+        if (start_tls(c, s->flags) < 0)
                 goto fail;
         if (s->peer.ss_family == AF_INET || s->peer.ss_family == AF_INET6)
                 (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));

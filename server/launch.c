@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -211,6 +212,7 @@ launch_child(const struct launch *l, const struct launch_fds *fds, pid_t master)
 {
         struct launch_failure f = { STEP_FDS, 0 };
         int fail_fd = fds->fail;
+        struct rlimit files;
         sigset_t none;
 
         struct sigaction dfl = { .sa_handler = SIG_DFL };
@@ -234,6 +236,10 @@ launch_child(const struct launch *l, const struct launch_fds *fds, pid_t master)
         f.step = STEP_CHDIR;
         if (chdir(l->folder) < 0)
                 goto fail;
+        if (l->open_files != 0 && getrlimit(RLIMIT_NOFILE, &files) == 0) {
+                files.rlim_cur = (rlim_t)l->open_files;
+                setrlimit(RLIMIT_NOFILE, &files);
+        }
         prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
         prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0); /* after setuid, which clears it */
         if (getppid() != master)

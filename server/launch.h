@@ -6,6 +6,7 @@
 #define HEART_LAUNCH_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "conf.h"
@@ -20,6 +21,7 @@ struct launch {         /* all borrowed from the arena given to launch_init */
         gid_t gid;
         gid_t *groups;
         int group_count;
+        uint64_t open_files; /* soft RLIMIT_NOFILE of the child: heartd raises its own, but select(2) in an app ends at 1024; 0: as it is */
 };
 
 /* user: whom to become, NULL: nobody else (only root can become another). 0, or -errno with the reason in why. */

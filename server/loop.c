@@ -253,6 +253,8 @@ take_sockets(struct loop *l)
                         }
                         if (r == -EAGAIN)
                                 break;
+                        if (r == -EPROTO)
+                                log_error("sockets from the master were lost: out of descriptors");
                         continue;
                 }
                 count = m.kind == MSG_SOCKETS ? m.tail_len / sizeof(tail[0]) : 0;

@@ -332,13 +332,14 @@ resolve_user(struct master *m, const struct generation *g)
 
 /* As many descriptors as we were allowed to have: each connection is one. The hard limit is the administrator's word, also for root. */
 static void
-raise_limits(const struct conf *c)
+raise_limits(struct master *m, const struct conf *c)
 {
         uint64_t wanted = c->workers.connections + 256u; /* beside connections: files, pools, logs */
         struct rlimit l;
 
         if (getrlimit(RLIMIT_NOFILE, &l) < 0)
                 return;
+        m->open_files = l.rlim_cur != RLIM_INFINITY ? l.rlim_cur : 0;
         l.rlim_cur = l.rlim_max;
         if (setrlimit(RLIMIT_NOFILE, &l) < 0)
                 log_warning("limits: cannot raise the number of open files: %s", strerror(errno));
@@ -409,7 +410,7 @@ master_init(struct master *m, struct generation *first)
         m->sockq = sockq_new(first->conf.queue.size);
         if (m->sockq == NULL)
                 return -ENOMEM;
-        raise_limits(&first->conf);
+        raise_limits(m, &first->conf);
         return 0;
 }
 

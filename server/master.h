@@ -46,6 +46,7 @@ struct master {
         struct ctl *ctl;
         uid_t uid; gid_t gid; bool drop; /* conf.user resolved, when started as root */
         char user_name[64];             /* of uid, when drop */
+        uint64_t open_files;            /* the soft limit that heartd was started with: pyworkers get it back; 0: none */
         bool stopping;
         uint64_t started_ms;
         struct events *_events;         /* events.c's own */

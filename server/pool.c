@@ -196,7 +196,7 @@ pool_free(struct pool *p)
 
 /* All that can fail at once: memory, descriptors, names. The reason goes to p->why. */
 static int
-pool_make(struct pool *p, const struct conf *c, const struct conf_app *app)
+pool_make(struct master *m, struct pool *p, const struct conf *c, const struct conf_app *app)
 {
         const char *user = app->user ? app->user : c->user;
         int r = -ENOMEM;
@@ -212,6 +212,7 @@ pool_make(struct pool *p, const struct conf *c, const struct conf_app *app)
                 log_warning("app %s: user \"%s\" is ignored: heartd was not started as root", app->name, app->user);
         if ((r = launch_init(&p->launch, p->arena, &p->app, p->user, p->why, sizeof p->why)) < 0)
                 return r;
+        p->launch.open_files = m->open_files;
         if ((r = ipc_bell_create(&p->bell_fd)) < 0)
                 goto fail;
         pool_lanes_geometry(p);
@@ -241,7 +242,7 @@ pool_start(struct master *m, const struct conf *c, const struct conf_app *app, p
                 goto fail;
         *p = (struct pool){ .master = m, .arena = p->arena, .id = ++m->pools->last_id, .state = POOL_STARTING, .bell_fd = -1, .seat_count = seat_count_of(app),
                             .drain_ms = c->drain_timeout_ms, .generation = reload_number(m), .started_ms = master_now_ms(), .ready_fn = fn, .ready_arg = arg };
-        if ((r = pool_make(p, c, app)) < 0) {
+        if ((r = pool_make(m, p, c, app)) < 0) {
                 log_error("app %s: cannot be started: %s", app->name, p->why);
                 goto fail;
         }

@@ -246,6 +246,11 @@ request_begin(struct request *r)
         r->keep_alive = stays_open(r);
         r->head_only = r->head.method == M_HEAD;
         start_body(r);
+        if (r->head.path_len == 1 && request_bytes(r)[r->head.path_off] == '*') { /* OPTIONS *: about the server (RFC 9110, 9.3.7) */
+                r->match.allow = M_ANY & ~(uint32_t)M_OTHER;
+                dispatch_method(r);
+                return;
+        }
         e = take_path(r);
         if (e < 0) {
                 request_fail(r, e == -ENOMEM ? 500 : 400, true);

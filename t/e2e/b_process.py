@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: MIT
+"""b_process.py - what a pyworker's process is like: its limits, its group, what it inherits."""
+from __future__ import annotations
+
+import resource
+
+import harness
+from harness import Served
+
+APP = '''
+import os, resource
+from heart import App
+
+app = App()
+
+@app.get("/")
+def process(request):
+    return {"files": resource.getrlimit(resource.RLIMIT_NOFILE)[0], "group": os.getpgid(0) == os.getpid(), "cwd": os.getcwd(),
+            "fds": sorted(os.readlink(f"/proc/self/fd/{fd}").split(":")[0] for fd in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{fd}"))}
+'''
+
+
+class Process(Served):
+    CONFIG = """
+apps: {app: {heart: "app:app", processes: 1}}
+"""
+    FILES = {"app.py": APP}
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (1000, hard))  # heartd raises its own to the hard limit
+        try:
+            super().setUpClass()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    def test_it_has_the_limit_that_heartd_was_started_with(self) -> None:
+        answer = self.get("/").json()
+        self.assertEqual(answer["files"], 1000)
+
+    def test_it_leads_its_own_group_in_the_apps_folder(self) -> None:
+        answer = self.get("/").json()
+        self.assertEqual((answer["group"], answer["cwd"]), (True, str(self.server.dir)))
+
+    def test_it_inherits_nothing_of_the_master(self) -> None:
+        """The control socket, the eventfds of itself and of each loop, the pipes of stdout and stderr: no listener, no other client, no memory of others."""
+        kinds = self.get("/").json()["fds"]
+        self.assertLessEqual(kinds.count("socket"), 1, kinds)
+        self.assertEqual([kind for kind in kinds if "memfd" in kind], [])
+
+
+if __name__ == "__main__":
+    harness.main()
