@@ -722,8 +722,11 @@ router_match(const struct router *r, struct router_scratch *s, const struct rout
         assert(q->path.len < UINT32_MAX);
         ret->param_count = 0;
         ret->allow = 0;
-        if (walk_all(&w, q) == STEP_FAILED)
+        /* a limit that is hit while only `allow` is collected takes nothing from the route that was found before it */
+        if (walk_all(&w, q) == STEP_FAILED && !w.found) {
+                ret->param_count = 0;
                 return ROUTER_FAILED;
+        }
         if (w.found) {
                 if (w.collect)
                         ret->allow = allow_text(w.allow);

@@ -285,8 +285,11 @@ END_TEST
 
 START_TEST(exploding_regex_fails_and_falls_through_to_nobody)
 {
-        static const struct route routes[] = { R("bomb", "~^/(?:a|aa)+$"), R("weaker", "~^/.*$"), R("bomb-in-segment", "/s/{x:re((a|aa)+)}"), R("str", "/s/{x}") };
-        struct router *r = compile(routes, 4);
+        static const struct route routes[] = {
+                R("bomb", "~^/(?:a|aa)+$"), R("weaker", "~^/.*$"), R("bomb-in-segment", "/s/{x:re((a|aa)+)}"), R("str", "/s/{x}"),
+                { .path = "/{rest:path}", .methods = M_ANY, .python = "mount", .fallback = true }, { .path = "~^/aa.*$", .methods = M_ANY, .python = "first", .first = true, .host = "h" },
+        };
+        struct router *r = compile(routes, 6);
         struct router_query q = { .method = M_GET };
         char path[4000], got[300];
 
@@ -295,6 +298,10 @@ START_TEST(exploding_regex_fails_and_falls_through_to_nobody)
         path[2999] = 'x';
         path[3000] = '\0';
         ck_assert_str_eq(answer(r, routes, path, &q, got, sizeof(got)), "500");
+        /* OPTIONS goes on behind the route that it found, for the sake of `allow`; the bomb there takes nothing from it */
+        q = (struct router_query){ .method = M_OPTIONS, .host = SPAN_LIT("h") };
+        ck_assert_str_eq(answer(r, routes, path, &q, got, sizeof(got)), "first");
+        q = (struct router_query){ .method = M_GET };
         memcpy(path, "/s/", 3);
         ck_assert_str_eq(answer(r, routes, path, &q, got, sizeof(got)), "500");
         ck_assert_str_eq(answer(r, routes, "/aaa", &q, got, sizeof(got)), "bomb");
@@ -500,7 +507,7 @@ compare(struct set *s, struct router_scratch *scratch, const char *path, bool se
                               (int)m.params[i].value.len, m.params[i].value.ptr, (int)values.list[i].len, values.list[i].ptr);
 }
 
-enum { SETS = 500, PATHS = 400, PARTS = 5 };
+enum { SETS = 250, PATHS = 800, PARTS = 5 };
 
 START_TEST(trie_agrees_with_naive)
 {
