@@ -466,11 +466,12 @@ class Load:
     A connection that the server closes between two answers is opened again and counted in `reopened`.
     """
 
-    def __init__(self, server: Server, target: str, threads: int = 4, on_answer: Optional[Callable[[Answer], None]] = None, forgive: Sequence[int] = ()) -> None:
+    def __init__(self, server: Server, target: str, threads: int = 4, on_answer: Optional[Callable[[Answer], None]] = None, forgive: Sequence[int] = (), pause_s: float = 0.0) -> None:
         self.answers, self.reopened = 0, 0
         self.failures: List[str] = []
         self.statuses: Dict[int, int] = {}
         self._server, self._target, self._on_answer, self._forgive = server, target, on_answer, frozenset(forgive)
+        self._pause_s = pause_s
         self._stop, self._lock = threading.Event(), threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(threads)]
@@ -507,6 +508,8 @@ class Load:
                     assert answer.status == 200, f"{answer.status} {answer.body[:200]!r}"
                     if self._on_answer is not None:
                         self._on_answer(answer)
+                if self._pause_s:
+                    time.sleep(self._pause_s)
                 if (answer.header("connection") or "").lower() == "close":
                     client.close()
                     client = None
