@@ -34,6 +34,11 @@ routes:
         (site / "etc").symlink_to("/etc")
         os.mkfifo(site / "fifo")
 
+    def test_only_get_and_head(self) -> None:
+        for method in ("POST", "PUT", "DELETE", "PATCH"):
+            answer = self.server.request(method, "/nocache/index.html", body=b"x")
+            self.assertEqual((answer.status, answer.header("allow")), (405, "GET, HEAD, OPTIONS"))
+
     def test_types(self) -> None:
         for path, kind in (("/a.txt", "text/plain; charset=utf-8"), ("/", "text/html; charset=utf-8"), ("/a.js", "text/javascript; charset=utf-8"), ("/page.css", "text/css; charset=utf-8"),
                            ("/x.json", "application/json"), ("/none", "application/octet-stream")):

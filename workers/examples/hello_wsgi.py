@@ -16,6 +16,6 @@ def application(environ: Dict[str, Any], start_response: Callable[..., Any]) -> 
         start_response("404 Not Found", [("Content-Type", "text/plain; charset=utf-8")])
         return [f"nothing here: {environ['SCRIPT_NAME']}{path}\n".encode("latin-1", "replace")]
     name = parse_qs(environ["QUERY_STRING"]).get("name", ["world"])[0]
-    body = f"Hello, {name}! This is WSGI, asked for by {environ['REMOTE_ADDR'] or 'a unix socket'} with {environ['SERVER_PROTOCOL']}.\n".encode()
+    body = f"Hello, {name}! This is WSGI, asked for by {environ['REMOTE_ADDR']} with {environ['SERVER_PROTOCOL']}.\n".encode()
     start_response("200 OK", [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))])
     return [body]

@@ -106,7 +106,7 @@ class Request:
 
     @property
     def client(self) -> str:
-        """The client's address as text; empty for a unix socket."""
+        """The client's address as text; "unix:" for a unix socket."""
         client = self._source.client
         return str(client[0]) if isinstance(client, tuple) else str(client or "")
 
