@@ -258,6 +258,8 @@ check_route(struct keys_reader *r, const struct yaml_node *node, const struct co
         if (node->kind != YAML_MAP)
                 return;
         check_action(r, node, route);
+        if (route->action == ROUTE_STATIC && route->methods == M_ANY)
+                route->methods = M_GET | M_HEAD; /* a file is read: what would change it gets 405 */
         if (route->action == ROUTE_APP || route->action == ROUTE_PYTHON)
                 find_route_app(r, c, route);
 }
