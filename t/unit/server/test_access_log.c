@@ -77,8 +77,8 @@ line_of(enum access_format format, const struct access_entry *e)
 static const char *const full[] = {
         "192.0.2.7 - - [20/Nov/2026:12:00:00 +0000] \"GET /a?b=1 HTTP/1.1\" 200 1234\n",
         "192.0.2.7 - - [20/Nov/2026:12:00:00 +0000] \"GET /a?b=1 HTTP/1.1\" 200 1234 \"https://x.example/\" \"curl/8\"\n",
-        "{\"time\":\"2026-11-20T12:00:00Z\",\"id\":42,\"client\":\"192.0.2.7\",\"host\":\"example.com\",\"method\":\"GET\",\"target\":\"/a?b=1\",\"protocol\":\"HTTP/1.1\","
-        "\"status\":200,\"bytes\":1234,\"duration_us\":567,\"route\":\"/a\",\"referer\":\"https://x.example/\",\"user_agent\":\"curl/8\"}\n",
+        ("{\"time\":\"2026-11-20T12:00:00Z\",\"id\":42,\"client\":\"192.0.2.7\",\"host\":\"example.com\",\"method\":\"GET\",\"target\":\"/a?b=1\",\"protocol\":\"HTTP/1.1\","
+        "\"status\":200,\"bytes\":1234,\"duration_us\":567,\"route\":\"/a\",\"referer\":\"https://x.example/\",\"user_agent\":\"curl/8\"}\n"),
 };
 
 START_TEST(line_has_its_format)
