@@ -300,6 +300,13 @@ START_TEST(torn_answers_are_refused)
                 free(cut);
         }
         ck_assert_int_eq(ipc_answer_encode(200, -1, answer_headers, 2, buf, (size_t)n - 1), -EMSGSIZE);
+        struct answer_head h;
+        memcpy(&h, buf, sizeof(h));
+        h.fields_bytes += 4; /* bytes behind the last field that belong to none */
+        memcpy(buf, &h, sizeof(h));
+        ck_assert_int_eq(ipc_answer_decode(buf, (size_t)n + 4, &a), -EPROTO);
+        h.fields_bytes -= 4;
+        memcpy(buf, &h, sizeof(h));
         for (long i = 0; i < n; i++) { /* a byte that changes a length or a count */
                 uint8_t spoilt[256];
                 memcpy(spoilt, buf, sizeof(buf));

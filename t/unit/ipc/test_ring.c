@@ -156,6 +156,18 @@ START_TEST(garbled_entries_hurt_nobody)
 }
 END_TEST
 
+START_TEST(a_garbled_entry_hides_no_other)
+{
+        for (uint32_t i = 0; i < 3; i++)
+                publish(&p, i);
+        atomic_store(&p.py->words->ring[0], 99); /* no such slot */
+        ck_assert_uint_eq(take_value(), 1);
+        ck_assert_uint_eq(take_value(), 2);
+        ck_assert_uint_eq(ipc_lane_rescue(p.loop), 1);
+        ck_assert_uint_eq(take_value(), 0);
+}
+END_TEST
+
 START_TEST(a_garbled_word_costs_its_slot_and_no_more)
 {
         uint32_t slot = publish(&p, 1), taken, generation;
@@ -698,9 +710,9 @@ main(void)
             (const TTest *const[]){ the_oldest_comes_first, the_ring_wraps, a_ready_slot_survives_stale_laps, many_ready_slots_survive_stale_laps, NULL },
             (const int[]){ 1, 1, 40, 40 });
         add(s, "hostile taker", setup, teardown,
-            (const TTest *const[]){ a_garbled_tail_is_survived, a_tail_just_behind_ready_entries_is_rescued, garbled_entries_hurt_nobody,
+            (const TTest *const[]){ a_garbled_tail_is_survived, a_tail_just_behind_ready_entries_is_rescued, garbled_entries_hurt_nobody, a_garbled_entry_hides_no_other,
                                     a_garbled_word_costs_its_slot_and_no_more, garbled_body_places_stay_inside, NULL },
-            (const int[]){ sizeof(tails) / sizeof(tails[0]), 1, 1, 1, 1 });
+            (const int[]){ sizeof(tails) / sizeof(tails[0]), 1, 1, 1, 1, 1 });
         add(s, "together", tally_open, tally_close,
             (const TTest *const[]){ processes_take_each_request_once, threads_take_each_request_once, NULL }, once);
         add(s, "death", setup, teardown, (const TTest *const[]){ the_killed_lose_only_what_they_held, NULL }, once);

@@ -190,6 +190,9 @@ START_TEST(pieces_come_in_order)
         ck_assert_int_eq(next(slot, 2, "three"), 1); /* END is said, but this piece comes first */
         ck_assert_int_eq(next(slot, 3, ""), 0);
         over(slot);
+        slot = taken_slot(); /* the slot's next life knows nothing of that END */
+        ck_assert_int_eq(next(slot, 0, ""), -EAGAIN);
+        over(slot);
 }
 END_TEST
 
