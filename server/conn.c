@@ -308,22 +308,24 @@ conn_fill(struct conn *c)
         return n == -EAGAIN ? 0 : -1;
 }
 
-/* Writes what waits. 1: something went out; 0: nothing to do or not now; -1: the connection is of no use. */
+/* Writes what waits, as far as the wire takes it. 1: something went out; 0: nothing to do or not now; -1: the connection is of no use. */
 static int
 flush(struct conn *c)
 {
-        uint32_t len = (uint32_t)out_len(&c->out);
+        uint32_t before = (uint32_t)out_len(&c->out);
         ssize_t n;
 
         if (c->out.failed)
                 return -1;
-        if (len == 0 || !c->writable)
-                return 0;
-        n = conn_write(c, c->out.buf + c->out.start, len);
-        if (n < 0 && n != -EAGAIN)
-                return -1;
-        if (n > 0)
-                c->out.start += (uint32_t)n;
+        /* TLS takes a record at a time: only -EAGAIN promises that epoll will call again. */
+        while (out_len(&c->out) > 0 && c->writable) {
+                n = conn_write(c, c->out.buf + c->out.start, out_len(&c->out));
+                if (n < 0 && n != -EAGAIN)
+                        return -1;
+                if (n > 0)
+                        c->out.start += (uint32_t)n;
+        }
+        n = before - (ssize_t)out_len(&c->out);
         if (out_len(&c->out) == 0) {
                 c->out.start = c->out.end = 0;
                 c->send_deadline_ms = 0;

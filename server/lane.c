@@ -17,7 +17,7 @@
 /* ---- making ------------------------------------------------------------------------------------------------------------- */
 
 int
-lane_new(struct worker_pool *pool, int bell_fd, int words_fd, int requests_fd, struct lane **ret)
+lane_new(struct worker_pool *pool, uint32_t queue_max, int bell_fd, int words_fd, int requests_fd, struct lane **ret)
 {
         struct ipc_lane *ipc;
         struct lane *l;
@@ -38,6 +38,7 @@ lane_new(struct worker_pool *pool, int bell_fd, int words_fd, int requests_fd, s
         l->pool = pool;
         l->ipc = ipc;
         l->slot_count = count;
+        l->queue_max = queue_max;
         *ret = l;
         return 0;
 fail:

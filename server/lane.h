@@ -12,7 +12,7 @@
 struct lane;
 
 /* Main thread: map the segments. The descriptors stay the caller's. 0 or -errno. */
-int lane_new(struct worker_pool *pool, int bell_fd, int words_fd, int requests_fd, struct lane **ret);
+int lane_new(struct worker_pool *pool, uint32_t queue_max, int bell_fd, int words_fd, int requests_fd, struct lane **ret);
 void lane_free(struct lane *l);
 struct peer;
 int peer_new(ipc_owner owner, int wake_fd /* dup'ed */, int answers_fd, struct peer **ret);

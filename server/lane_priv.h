@@ -36,6 +36,7 @@ struct lane {
         struct ipc_lane *ipc;
         struct peer *peers;
         uint32_t slot_count, in_use, lingering /* ended, not DONE */;
+        uint32_t queue_max;      /* requests that may wait here for a pyworker: this loop's share of the app's queue.size */
         uint32_t published;      /* in this turn */
         bool starved;            /* a body waits for a chunk */
         bool idle_said;

@@ -113,6 +113,13 @@ lay_out(struct lane *l, struct ipc_request *m, uint32_t slot, uint32_t *ret_chun
         return n < 0 ? (int)n : 0;
 }
 
+/* As many as may wait do wait. They are only counted when so many slots are in use at all. */
+static bool
+is_full(const struct lane *l)
+{
+        return l->in_use >= l->queue_max && ipc_lane_ready_count(l->ipc) >= l->queue_max;
+}
+
 int
 lane_submit(struct lane *l, struct request *r)
 {
@@ -122,9 +129,12 @@ lane_submit(struct lane *l, struct request *r)
         char client[64], server[64];
         uint32_t slot, generation, chunk;
         struct lane_slot *s;
-        int e = ipc_slot_claim(l->ipc, &slot, &generation);
+        int e;
 
         assert(loop_is_mine(l->loop) && r->lane == NULL);
+        if (is_full(l))
+                return -EAGAIN;
+        e = ipc_slot_claim(l->ipc, &slot, &generation);
         if (e < 0)
                 return e;
         describe(r, app, &m);

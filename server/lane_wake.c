@@ -42,12 +42,21 @@ lane_wake_one(struct lane *l)
         return true;
 }
 
+/* A pyworker that was woken for one request may have found another just before, and hands the wake-up back by writing our eventfd (ipc/README.md). */
+static bool
+has_orphan(const struct lane *l)
+{
+        return l->in_use > 0 && ipc_lane_has_ready(l->ipc) && ipc_bell_mask(l->bell) != 0;
+}
+
 void
 lanes_wake(struct loop *loop)
 {
         for (struct lane *l = loop->lanes; l != NULL; l = l->next) {
                 uint32_t sent = 0;
 
+                if (loop->poked && l->published == 0 && has_orphan(l))
+                        l->published = 1;
                 /* One sleeper for each request: a woken one may be held by its first request for seconds, and cannot wake the others. */
                 while (sent < l->published && lane_wake_one(l))
                         sent++;
@@ -57,6 +66,7 @@ lanes_wake(struct loop *loop)
                         l->published = 0;
                 }
         }
+        loop->poked = false;
 }
 
 bool

@@ -280,7 +280,8 @@ drain_event(struct loop *l, struct epoll_event *ev)
                 take_sockets(l);
                 break;
         case POLL_WAKE:
-                break; /* edge-triggered and never read: posts and answers are looked at every turn */
+                l->poked = true; /* edge-triggered and never read: posts and answers are looked at every turn */
+                break;
         }
 }
 

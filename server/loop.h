@@ -72,6 +72,7 @@ struct loop {
         uint32_t request_count;
         bool draining, retiring;        /* (l) */
         bool done_said;                 /* (l) the last connection went after either of them */
+        bool poked;                     /* (l) somebody wrote our eventfd: perhaps a pyworker that hands a wake-up back */
         bool asleep;                    /* (l) the answers rings were told that we sleep */
         bool unsettled;                 /* (l) a generation or a request went: lanes_settle has something to look at */
 

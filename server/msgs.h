@@ -13,7 +13,7 @@
 
 enum msg_kind {
         /* master -> worker, on the control socket */
-        MSG_POOL_OPEN = 1, /* pool_id, value = slots wanted in flight; fds: bell, then per loop: words, requests */
+        MSG_POOL_OPEN = 1, /* pool_id, value = requests that may wait in each loop; fds: bell, then per loop: words, requests */
         MSG_POOL_CLOSE,    /* pool_id: every loop forgets it (its requests are over: POOL_IDLE was said, or its pyworkers are dead) */
         MSG_PY_ATTACH,     /* pool_id, owner; fds: the pyworker's wake eventfd, then per loop: answers */
         MSG_PY_DEAD,       /* pool_id, owner, value = how it ended (wait status): reaped by waitpid; sweep */

@@ -53,7 +53,7 @@ struct pool {
         struct launch launch;
         uint64_t drain_ms, generation, started_ms;
         struct ipc_geometry geometry;
-        uint32_t slots_wanted;
+        uint32_t queue_share;   /* of app.queue.size, for one loop */
         int bell_fd;
         struct pool_worker workers[WORKERS_MAX];
         struct pool_place places[IPC_PLACES];

@@ -27,9 +27,9 @@ pool_lanes_geometry(struct pool *p)
                 loops += list[i].loop_count;
         if (loops == 0)
                 loops = 1;
-        uint64_t wanted = (uint64_t)p->seat_count * (p->app.threads ? p->app.threads : 1) + (p->app.queue.size + loops - 1) / loops;
-        p->slots_wanted = wanted < SLOTS_MAX ? (uint32_t)wanted : SLOTS_MAX;
-        while (slots < p->slots_wanted)
+        p->queue_share = (p->app.queue.size + loops - 1) / loops;
+        uint64_t wanted = (uint64_t)p->seat_count * (p->app.threads ? p->app.threads : 1) + p->queue_share;
+        while (slots < wanted && slots < SLOTS_MAX)
                 slots *= 2;
         p->geometry = IPC_GEOMETRY_DEFAULT;
         p->geometry.slots = slots;
@@ -39,7 +39,7 @@ int
 pool_lanes_open(struct pool *p, const struct worker_info *w)
 {
         struct pool_worker *pw = &p->workers[w->index];
-        struct msg msg = { .kind = MSG_POOL_OPEN, .pool_id = p->id, .value = p->slots_wanted };
+        struct msg msg = { .kind = MSG_POOL_OPEN, .pool_id = p->id, .value = p->queue_share };
         int fds[1 + 2 * LOOPS_MAX], r;
         size_t fd_count = 0;
 

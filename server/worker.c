@@ -331,7 +331,7 @@ on_pool_open(struct state *s, const struct msg *m, const int *fds, size_t fd_cou
         if (pool != NULL)
                 pool->id = m->pool_id;
         for (uint32_t i = 0; i < n && e == 0; i++)
-                e = lane_new(pool, fds[0], fds[1 + 2 * i], fds[2 + 2 * i], &lanes[i]);
+                e = lane_new(pool, (uint32_t)m->value, fds[0], fds[1 + 2 * i], fds[2 + 2 * i], &lanes[i]);
         if (e == 0 && op_post_all(op, op_lane_add, lanes, NULL)) {
                 pool->next = w->pools;
                 w->pools = pool;

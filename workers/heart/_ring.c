@@ -330,8 +330,10 @@ ring_take_until(struct ring *r, uint64_t until_ms)
                         break;
                 if (r->leading)
                         lead_await(r, until_ms);
-                else if ((q = ring_sleep(r, until_ms)) || PyErr_Occurred())
+                else if ((q = ring_sleep(r, until_ms)) || PyErr_Occurred()) {
+                        claim_return(r); /* the bit was claimed for another request while this one was found */
                         return q;
+                }
         }
         claim_return(r);
         Py_RETURN_NONE;
