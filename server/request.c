@@ -1,6 +1,7 @@
-/* request.c - framing and limits of one request, its body in, its answer out.
+/* request.c - one request from its head to the end of its answer: matching, failing, deadlines.
  * SPDX-License-Identifier: MIT
- * From: conn.c when a head is complete, then again whenever bytes moved.   To: dispatch.c says what the route means; lane.c talks to Python.
+ * From: conn.c when a head is complete, then again whenever bytes moved.   To: dispatch.c says what the route means; lane.c talks to Python;
+ * request_body.c is the body's side.
  * Runs in: the owning loop.   A request ends when its answer is complete and its body dealt with; one that cannot end well is `broken`. */
 #include "request.h"
 
@@ -13,10 +14,6 @@
 #include "log.h"
 
 #define REQUESTS_KEPT 256          /* free requests that a loop keeps */
-#define DISCARD_MAX (256u << 10)   /* an unwanted body is read to its end up to here, to keep the connection; past it: close */
-#define GATHER_MAX (60u << 10)     /* a body gathered before Python sees the request: with its head it fits a chunk */
-#define RATE_WINDOW_MS 5000        /* body_min_rate is looked at over this long */
-#define TRAILERS_MAX 8192
 #define HALF_CLOSE_GRACE_MS 200    /* a queued request whose client has closed its sending side may be taken for this long */
 #define SEND_FILE_PIECE (1u << 20) /* per call, so that one fast client does not hold the loop */
 
@@ -207,31 +204,7 @@ stays_open(const struct request *r)
         const struct conn *c = r->conn;
         uint32_t most = request_conf(r)->limits.keep_alive.requests;
 
-        return r->head.keep_alive && !c->close_after && !c->loop->draining && (most == 0 || c->request_count < most);
-}
-
-static void
-restart_rate(struct request *r)
-{
-        r->rate_ms = r->conn->loop->now_ms;
-        r->rate_bytes = r->body_bytes;
-        r->conn->deadline_ms = r->rate_ms + RATE_WINDOW_MS;
-}
-
-static void
-start_body(struct request *r)
-{
-        if (r->head.chunked) {
-                http_chunked_init(&r->chunked);
-        } else if (r->head.content_length > 0) {
-                r->body_left = (uint64_t)r->head.content_length;
-        } else {
-                r->body_ended = true;
-                return;
-        }
-        r->body = BODY_STATE_DISCARDING; /* until somebody wants it */
-        r->expect_continue = r->head.expect_continue;
-        restart_rate(r);
+        return r->head.keep_alive && !c->close_after && !c->loop->draining && (most == 0 || c->request_count < most) && request_conf(r)->limits.keep_alive.timeout_ms != 0;
 }
 
 void
@@ -245,7 +218,7 @@ request_begin(struct request *r)
         r->raw_pos = r->head_len;
         r->keep_alive = stays_open(r);
         r->head_only = r->head.method == M_HEAD;
-        start_body(r);
+        request_body_begin(r);
         if (r->head.path_len == 1 && request_bytes(r)[r->head.path_off] == '*') { /* OPTIONS *: about the server (RFC 9110, 9.3.7) */
                 r->match.allow = M_ANY & ~(uint32_t)M_OTHER;
                 dispatch_method(r);
@@ -478,168 +451,21 @@ send_file(struct request *r)
         return true;
 }
 
-/* ---- the body --------------------------------------------------------------------------------------------------------------- */
-
-/* The next decoded bytes, at most `room`; they must be used at once. 1 with bytes, 0 none now (perhaps the end: body_ended), -status. */
-int
-request_pull(struct request *r, size_t room, const char **ret_bytes, size_t *ret_len)
-{
-        struct conn *c = r->conn;
-        char *at = c->in + c->in_start + r->raw_pos;
-        size_t len = c->in_end - c->in_start - r->raw_pos, used, n;
-        int e;
-
-        if (r->body_ended || len == 0)
-                return 0;
-        r->expect_continue = false; /* the client did not wait */
-        if (len > room)
-                len = room;
-        if (r->head.chunked) {
-                e = http_chunked_decode(&r->chunked, at, len, TRAILERS_MAX, &used, &n);
-                if (e < 0)
-                        return e;
-                r->body_ended = e == 1;
-        } else {
-                used = n = len < r->body_left ? len : (size_t)r->body_left;
-                r->body_left -= n;
-                r->body_ended = r->body_left == 0;
-        }
-        r->raw_pos += (uint32_t)used;
-        r->body_bytes += n;
-        if (r->body_bytes > r->body_limit && r->body != BODY_STATE_DISCARDING)
-                return -413;
-        *ret_bytes = at;
-        *ret_len = n;
-        return n > 0 ? 1 : 0;
-}
-
-/* Reads more of the body into the input buffer, whose consumed part behind the head is used again. 1, 0 nothing now, -1 the client broke off. */
-int
-request_read_more(struct request *r)
-{
-        struct conn *c = r->conn;
-
-        if (c->in_start + r->raw_pos == c->in_end) {
-                c->in_end = c->in_start + r->head_len;
-                r->raw_pos = r->head_len;
-        }
-        if (c->eof || c->hup)
-                return -1;
-        if (!c->readable)
-                return 0;
-        switch (conn_fill(c)) {
-        case 1:
-                return c->eof ? -1 : 1;
-        case 0:
-                return 0;
-        default:
-                return -1;
-        }
-}
-
-/* Gather the body; hand the request over when it is whole, or too large to gather. */
-static void
-step_gather(struct request *r)
-{
-        const char *p;
-        size_t n;
-        int e;
-
-        for (;;) {
-                size_t room = GATHER_MAX - out_len(&r->gathered);
-                e = room > 0 ? request_pull(r, room, &p, &n) : 0;
-                if (e < 0) {
-                        request_fail(r, (unsigned)-e, true);
-                        return;
-                }
-                if (e > 0)
-                        out_add(&r->gathered, p, n);
-                if (r->body_ended || out_len(&r->gathered) >= GATHER_MAX) {
-                        dispatch_python(r);
-                        return;
-                }
-                if (e > 0)
-                        continue;
-                e = request_read_more(r);
-                if (e < 0)
-                        r->broken = true;
-                if (e <= 0)
-                        return;
-        }
-}
-
-static void
-step_discard(struct request *r)
-{
-        const char *p;
-        size_t n;
-        int e;
-
-        for (;;) {
-                e = request_pull(r, SIZE_MAX, &p, &n);
-                if (r->body_ended) {
-                        r->body = BODY_STATE_NONE;
-                        return;
-                }
-                if (e < 0 || r->body_bytes > DISCARD_MAX || (!r->head.chunked && r->body_left > DISCARD_MAX)) {
-                        r->keep_alive = false; /* framing is lost, or reading on costs more than a new connection */
-                        r->body = BODY_STATE_NONE;
-                        return;
-                }
-                if (e > 0)
-                        continue;
-                e = request_read_more(r);
-                if (e < 0) {
-                        r->keep_alive = false;
-                        r->body = BODY_STATE_NONE;
-                        return;
-                }
-                if (e == 0)
-                        return;
-        }
-}
-
-/* Does the body wait for the client (and not for the handler)? */
-static bool
-waits_for_client(const struct request *r)
-{
-        if (r->body_ended || r->body == BODY_STATE_NONE || r->expect_continue)
-                return false;
-        return r->body != BODY_STATE_STREAMING || !r->body_paused;
-}
-
-void
-request_body_late(struct request *r)
-{
-        uint64_t rate = request_conf(r)->limits.body_min_rate, ms = r->conn->loop->now_ms - r->rate_ms;
-
-        if (r->body_ended || r->body == BODY_STATE_NONE)
-                return;
-        if (waits_for_client(r) && (r->body_bytes - r->rate_bytes) * 1000 < rate * ms) {
-                if (r->answer == ANSWER_COMPLETE) {
-                        r->keep_alive = false;
-                        r->body = BODY_STATE_NONE;
-                } else {
-                        request_fail(r, 408, true);
-                }
-                return;
-        }
-        restart_rate(r);
-}
+/* ---- going on ----------------------------------------------------------------------------------------------------------- */
 
 bool
 request_step(struct request *r)
 {
         switch (r->body) {
         case BODY_STATE_BUFFERING:
-                step_gather(r);
+                request_gather(r);
                 break;
         case BODY_STATE_STREAMING:
                 lane_body(r);
                 break;
         case BODY_STATE_DISCARDING:
                 if (r->answer != ANSWER_WAITING)
-                        step_discard(r);
+                        request_discard(r);
                 break;
         case BODY_STATE_NONE:
                 break;

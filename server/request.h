@@ -104,6 +104,9 @@ void request_arm(struct request *r, uint64_t queue_ms, uint64_t handler_ms); /* 
  * Reading more: 1 bytes came, 0 nothing now, -1 the client broke off. */
 int request_pull(struct request *r, size_t room, const char **ret_bytes, size_t *ret_len);
 int request_read_more(struct request *r);
+void request_body_begin(struct request *r);   /* what the head says about it */
+void request_gather(struct request *r);       /* BUFFERING: hand the request over when its body is whole, or too large to gather */
+void request_discard(struct request *r);      /* DISCARDING: read to the end within a bound, else the connection is given up */
 
 /* dispatch.c */
 void dispatch(struct request *r);

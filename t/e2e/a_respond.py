@@ -268,5 +268,17 @@ limits: {request_line: 1k, header: 4k, header_count: 20, header_timeout: 1s, kee
             self.assertEqual(c.response().status, 417)
 
 
+class NoKeepAlive(Served):
+    CONFIG = """
+routes: [{path: /, respond: {body: "root"}}]
+limits: {keep_alive: {timeout: 0}}
+"""
+
+    def test_a_timeout_of_0_closes_after_each_answer_and_says_so(self) -> None:
+        with self.server.client() as c:
+            self.assertEqual(c.get("/").header("connection"), "close")
+            self.assertTrue(c.is_closed())
+
+
 if __name__ == "__main__":
     harness.main()
