@@ -45,6 +45,7 @@ class Listeners(Case):
         assert server.process is not None
         server.process.wait()
         harness.until("all have gone", lambda: not server.processes())
+        server._reader.join()  # its last line is not to be taken for the next one's
         server.log.clear()
         server.start()
         with Client(str(server.dir / "site.sock")) as c:
