@@ -1,6 +1,6 @@
 /* json.c - a writer and a small strict reader of JSON.
  * SPDX-License-Identifier: MIT
- * From: ctl.c, pool.c, status.c, heartctl.c. No I/O but the caller's stream, no globals, any thread.
+ * From: ctl.c, pool_seats.c, status.c, heartctl.c. No I/O but the caller's stream, no globals, any thread.
  * Limits: depth 16; numbers as doubles; strings must be UTF-8 (raw bytes are checked, lone surrogates refused). */
 #include "json.h"
 

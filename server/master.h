@@ -1,7 +1,7 @@
 /* master.h - the first process: it owns listeners, the queue of accepted sockets, and every other process. One thread, one epoll; nothing in it blocks.
  * SPDX-License-Identifier: MIT
  * Files: master.c (signals, start and stop), events.c, roles.c (the role table: workers and pyworkers as rows; fork, reap, restart with back-off),
- * workers.c seat.c seat_talk.c handout.c (how many workers; what the master knows of each, says to it and hands to it), listen.c, refuse.c, sockq.c, pool.c (apps' pyworkers), reload.c (PREPARE and COMMIT as a state machine), ctl.c (the control socket).
+ * workers.c seat.c seat_talk.c handout.c (how many workers; what the master knows of each, says to it and hands to it), listen.c, refuse.c, sockq.c, pool*.c (apps' pyworkers), reload.c (PREPARE and COMMIT as a state machine), ctl.c (the control socket).
  * Everything here is the master's thread only. */
 #ifndef HEART_MASTER_H
 #define HEART_MASTER_H
@@ -29,7 +29,7 @@ uint64_t master_now_ms(void);                                                   
 struct listeners;   /* listen.c */
 struct sockq;       /* sockq.c */
 struct workers;     /* workers.c */
-struct pools;       /* pool.c */
+struct pools;       /* pool.h */
 struct reload;      /* reload.c */
 struct ctl;         /* ctl.c */
 
@@ -82,14 +82,14 @@ void workers_each_send(struct master *m, const struct msg *msg, const void *tail
 struct worker_info { uint32_t index; pid_t pid; uint32_t loop_count; const uint32_t *loop_ids; const int *wake_fds; bool ready /* serves the committed generation */, retiring; uint64_t started_ms; unsigned restarts; };
 size_t workers_list(struct master *m, struct worker_info *ret, size_t room); /* every live one, retiring too */
 int workers_send(struct master *m, uint32_t index, const struct msg *msg, const void *tail, const int *fds, size_t fd_count); /* queues when the socket is full */
-/* seat.c and seat_talk.c call these in pool.c and reload.c: */
+/* seat.c and seat_talk.c call these in pool_workers.c and reload.c: */
 void pools_worker_born(struct master *m, uint32_t index);  /* before its first PREPARE: make its lanes in every live pool and send them */
 void pools_worker_dead(struct master *m, uint32_t index);  /* its lanes are dropped; pyworkers detach */
 void pools_message(struct master *m, uint32_t index, const struct msg *msg, const char *text);  /* POOL_OPENED, PY_SWEPT, POOL_IDLE, PY_BROKEN */
 void reload_message(struct master *m, uint32_t index, const struct msg *msg, const char *text); /* READY, REFUSED */
 void reload_worker_dead(struct master *m, uint32_t index);
 
-/* ---- pools (pool.c): one pool is one app's pyworkers of one start -------------------------------------------------------------------- */
+/* ---- pools (pool*.c): one pool is one app's pyworkers of one start -------------------------------------------------------------------- */
 struct pool;
 typedef void (*pool_ready_fn)(struct master *m, struct pool *p, bool ok, const char *why, void *arg); /* every pyworker said ready, or one failed */
 int pool_start(struct master *m, const struct conf *c, const struct conf_app *app, pool_ready_fn fn, void *arg, struct pool **ret);

@@ -1,8 +1,8 @@
-/* pool.h - one app's pyworkers of one start; what pool.c, pool_lanes.c, reload.c and status.c know of it beyond master.h.
+/* pool.h - one app's pyworkers of one start; what the pool*.c files, reload.c and status.c know of it beyond master.h.
  * SPDX-License-Identifier: MIT
  * A SEAT is one of the app's `processes`; a PLACE (0..63) is a bit of the pool's bell. A pyworker that died leaves its place behind until every
  * worker has swept it, so its successor sits down on the same seat at another place.
- * Owner: struct pools. Born in pool_start, freed by pool_end once its last process was reaped. The master's thread only. */
+ * Owner: struct pools. Born in pool_start, freed by pool_retire.c once its last process was reaped. The master's thread only. */
 #ifndef HEART_POOL_H
 #define HEART_POOL_H
 
@@ -94,12 +94,5 @@ void pools_free(struct master *m);                     /* at exit, when pools_go
 uint64_t reload_number(const struct master *m);
 /* ---- for status.c ----- */
 const char *pool_state_name(const struct pool *p);
-
-/* ---- pool_lanes.c ----- */
-void pool_lanes_geometry(struct pool *p);
-int pool_lanes_open(struct pool *p, const struct worker_info *w); /* makes w's lanes and sends MSG_POOL_OPEN */
-void pool_lanes_drop(struct pool *p, uint32_t index);             /* closes what we hold of them */
-void pool_lanes_attach(struct pool *p, struct pyproc *py, const struct worker_info *w);
-void pool_lanes_detach(struct pool *p, struct pyproc *py, uint32_t index);
 
 #endif

@@ -1,6 +1,6 @@
 /* pool_lanes.c - the shared memory of a pool: a lane per loop, an answers ring per (pyworker, loop), and who gets which descriptors.
  * SPDX-License-Identifier: MIT
- * From: pool.c, when a pool, a worker or a pyworker is born or dies.   To: workers by msgs.h, pyworkers by `attach` and `detach`.
+ * From: pool.c, pool_seats.c, pool_workers.c, when a pool, a worker or a pyworker is born or dies.   To: workers by msgs.h, pyworkers by `attach` and `detach`.
  * Runs in: the master. The master keeps the lanes' descriptors for pyworkers to come; answers rings are handed on at once and closed. */
 #include <assert.h>
 #include <errno.h>
@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "log.h"
-#include "pool.h"
+#include "pool_priv.h"
 
 #define SLOTS_MIN 16u
 #define SLOTS_MAX 1024u

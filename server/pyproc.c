@@ -1,6 +1,6 @@
 /* pyproc.c - one pyworker process as the master sees it: its control socket, its stdout and stderr, its end.
  * SPDX-License-Identifier: MIT
- * From: pool.c starts, asks, drains and kills.   To: heart/pyworker.py, over a SOCK_SEQPACKET of JSON (workers/README.md).
+ * From: pool_seats.c starts, pool_changed.c asks, pool_retire.c drains and kills.   To: heart/pyworker.py, over a SOCK_SEQPACKET of JSON (workers/README.md).
  * Runs in: the master. What a pyworker says is checked here: it runs the user's code and may say anything.
  * Limits: a datagram 64 KiB, a report 16 MiB, a log line 8 KiB (longer ones are cut into several). */
 #include "pyproc.h"

@@ -1,6 +1,6 @@
 /* seat.c - birth and death of the worker on a seat.
  * SPDX-License-Identifier: MIT
- * From: workers.c decides how many.   To: roles.c forks; worker.c runs in the child; pool.c and reload.c hear of births and deaths.
+ * From: workers.c decides how many.   To: roles.c forks; worker.c runs in the child; pool_workers.c and reload.c hear of births and deaths.
  * Runs in: the master. What an earlier worker counted stays counted; a restart backs off. */
 #include "seat.h"
 

@@ -1,6 +1,6 @@
 /* seat_talk.c - what master and worker say to each other on the control socket.
  * SPDX-License-Identifier: MIT
- * From: reload.c and pool.c by workers_send, seat.c and workers.c by seat_send.   To: worker.c; what workers say goes to reload.c and pool.c.
+ * From: reload.c and pool*.c by workers_send, seat.c and workers.c by seat_send.   To: worker.c; what workers say goes to reload.c and pool_workers.c.
  * Runs in: the master. Nothing blocks: a message that does not fit waits here with duplicates of its descriptors, and what follows waits behind it.
  * Limits: QUEUED_MAX unsent messages, then the worker is taken for stuck and killed. */
 #include "seat.h"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""pyworker.py - one pyworker process: `python3 -m heart.pyworker`, started by the master (server/pool.c), never by hand.
+"""pyworker.py - one pyworker process: `python3 -m heart.pyworker`, started by the master (server/pool_seats.c), never by hand.
 
 The main thread imports the app, then reads what the master says (attach, detach, changed?, drain); `threads` others take requests from the
 rings and run them (wsgi.py, native.py). workers/README.md has the messages. Signals: SIGTERM drains; SIGINT is ignored (a terminal sends it to

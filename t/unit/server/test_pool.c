@@ -1,6 +1,6 @@
 /* test_pool.c - a pool with real processes: a small Python program speaks the control protocol in place of heart.pyworker and misbehaves as told.
  * SPDX-License-Identifier: MIT
- * Workers and reload.c are played by this file: it counts what pool.c tells them. Every wait is for an event, with a limit. */
+ * Workers and reload.c are played by this file: it counts what pool*.c tells them. Every wait is for an event, with a limit. */
 #include "server/pool.h"
 
 #include <check.h>
