@@ -10,6 +10,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "t/unit/run.h"
+
 enum { PLACE = 3, STEPS_MAX = 60000 };
 
 static struct pair p;
@@ -232,9 +234,5 @@ main(void)
         tcase_set_timeout(t, 120);
         tcase_add_test(t, death_at_every_instruction);
         suite_add_tcase(s, t);
-        SRunner *sr = srunner_create(s);
-        srunner_run_all(sr, CK_ENV);
-        int failed = srunner_ntests_failed(sr);
-        srunner_free(sr);
-        return failed != 0;
+        return run_suite(s);
 }

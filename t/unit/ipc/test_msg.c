@@ -5,6 +5,7 @@
 #include <ctype.h>
 
 #include "../../../ipc/layout.h" /* to spoil single fields */
+#include "t/unit/run.h"
 
 /* ---- header names ---- */
 
@@ -351,31 +352,25 @@ START_TEST(a_racing_writer_cannot_lead_the_walk_outside)
 }
 END_TEST
 
-#define COUNT(a) ((int)(sizeof(a) / sizeof((a)[0])))
-
 int
 main(void)
 {
         Suite *s = suite_create("msg");
         TCase *t = tcase_create("messages");
 
-        tcase_add_loop_test(t, every_known_name_is_found_in_any_case, 0, COUNT(names));
+        LOOP(t, every_known_name_is_found_in_any_case, names);
         tcase_add_test(t, other_names_are_other);
         tcase_add_test(t, a_request_comes_through);
         tcase_add_test(t, an_empty_request_comes_through);
         tcase_add_test(t, a_head_can_be_copied_alone);
         tcase_add_test(t, room_is_respected_to_the_byte);
-        tcase_add_loop_test(t, spoilt_requests_are_refused, 0, COUNT(spoils));
+        LOOP(t, spoilt_requests_are_refused, spoils);
         tcase_add_test(t, an_answer_comes_through);
         tcase_add_test(t, a_lying_number_is_not_believed);
-        tcase_add_loop_test(t, headers_that_would_split_an_answer_are_refused, 0, COUNT(bad_fields));
+        LOOP(t, headers_that_would_split_an_answer_are_refused, bad_fields);
         tcase_add_test(t, torn_answers_are_refused);
-        tcase_add_loop_test(t, numbers_of_an_answer_are_checked, 0, COUNT(heads));
+        LOOP(t, numbers_of_an_answer_are_checked, heads);
         tcase_add_test(t, a_racing_writer_cannot_lead_the_walk_outside);
         suite_add_tcase(s, t);
-        SRunner *sr = srunner_create(s);
-        srunner_run_all(sr, CK_ENV);
-        int failed = srunner_ntests_failed(sr);
-        srunner_free(sr);
-        return failed != 0;
+        return run_suite(s);
 }

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "../../../ipc/layout.h" /* to scribble over what a hostile pyworker can reach */
+#include "t/unit/run.h"
 
 static struct pair p;
 static void setup(void) { pair_open(&p, &small_geometry); }
@@ -723,9 +724,5 @@ main(void)
         add(s, "hostile writer", setup, teardown,
             (const TTest *const[]){ nonsense_is_called_by_its_name, garbage_never_leads_outside, NULL },
             (const int[]){ sizeof(nonsense) / sizeof(nonsense[0]), 5 });
-        SRunner *sr = srunner_create(s);
-        srunner_run_all(sr, CK_ENV);
-        int failed = srunner_ntests_failed(sr);
-        srunner_free(sr);
-        return failed != 0;
+        return run_suite(s);
 }

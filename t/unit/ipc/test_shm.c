@@ -9,6 +9,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "t/unit/run.h"
+
 static const struct { struct ipc_geometry g; int verdict; } geometries[] = {
         { { 16, 4096, 0, 4096, 4096 }, 0 },          /* no chunks at all */
         { { 4096, 4096, 1, 4096, 4096 }, 0 },
@@ -182,7 +184,7 @@ main(void)
         Suite *s = suite_create("shm");
         TCase *t = tcase_create("segments");
 
-        tcase_add_loop_test(t, geometry_is_checked, 0, sizeof(geometries) / sizeof(geometries[0]));
+        LOOP(t, geometry_is_checked, geometries);
         tcase_add_test(t, both_sides_see_the_same);
         tcase_add_test(t, sizes_are_sealed);
         tcase_add_test(t, requests_cannot_be_written_by_pyworkers);
@@ -191,9 +193,5 @@ main(void)
         tcase_add_test(t, other_files_are_refused);
         tcase_add_test(t, an_unsealed_copy_is_refused);
         suite_add_tcase(s, t);
-        SRunner *sr = srunner_create(s);
-        srunner_run_all(sr, CK_ENV);
-        int failed = srunner_ntests_failed(sr);
-        srunner_free(sr);
-        return failed != 0;
+        return run_suite(s);
 }

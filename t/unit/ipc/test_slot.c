@@ -6,6 +6,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "t/unit/run.h"
+
 static struct pair p;
 static void setup(void) { pair_open(&p, &small_geometry); }
 static void teardown(void) { pair_close(&p); }
@@ -334,9 +336,5 @@ main(void)
         tcase_add_test(t, a_taker_sleeps_until_told);
         tcase_add_test(t, a_change_before_the_wait_is_not_missed);
         suite_add_tcase(s, t);
-        SRunner *sr = srunner_create(s);
-        srunner_run_all(sr, CK_ENV);
-        int failed = srunner_ntests_failed(sr);
-        srunner_free(sr);
-        return failed != 0;
+        return run_suite(s);
 }

@@ -8,6 +8,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "t/unit/run.h"
+
 static struct pair p;
 static void setup(void) { pair_open(&p, &small_geometry); }
 static void teardown(void) { pair_close(&p); }
@@ -205,9 +207,5 @@ main(void)
         tcase_add_test(t, the_loop_is_woken_for_every_answer);
         tcase_add_test(t, an_awake_loop_is_not_woken);
         suite_add_tcase(s, t);
-        SRunner *sr = srunner_create(s);
-        srunner_run_all(sr, CK_ENV);
-        int failed = srunner_ntests_failed(sr);
-        srunner_free(sr);
-        return failed != 0;
+        return run_suite(s);
 }

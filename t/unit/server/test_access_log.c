@@ -12,6 +12,7 @@
 #include "router/yaml.h"
 #include "server/access_log.h"
 #include "server/log.h"
+#include "t/unit/run.h"
 
 static int fds[2]; /* a pipe: the log writes to fds[1] */
 static struct access_log *a;
@@ -263,8 +264,6 @@ main(void)
 {
         Suite *s = suite_create("access_log");
         TCase *t = tcase_create("lines");
-        SRunner *sr = srunner_create(s);
-        int failed;
 
         tcase_add_checked_fixture(t, setup, teardown);
         tcase_add_loop_test(t, line_has_its_format, 0, 3);
@@ -278,8 +277,5 @@ main(void)
         tcase_add_test(t, off_takes_nothing_and_loses_nothing);
         tcase_add_test(t, files_and_sockets_take_lines);
         suite_add_tcase(s, t);
-        srunner_run_all(sr, CK_ENV);
-        failed = srunner_ntests_failed(sr);
-        srunner_free(sr);
-        return failed == 0 ? 0 : 1;
+        return run_suite(s);
 }

@@ -5,6 +5,8 @@
 #include <check.h>
 #include <stdlib.h>
 
+#include "t/unit/run.h"
+
 static const char *keys[] = { "A", "B" }, *values[] = { "1", "2" }, *swapped_keys[] = { "B", "A" }, *swapped_values[] = { "2", "1" },
                   *other_values[] = { "1", "3" };
 
@@ -75,13 +77,9 @@ main(void)
         Suite *s = suite_create("app_conf");
         TCase *c = tcase_create("app_conf");
 
-        tcase_add_loop_test(c, a_change_is_named, 0, sizeof changes / sizeof *changes);
+        LOOP(c, a_change_is_named, changes);
         tcase_add_test(c, a_copy_equals_and_outlives);
         tcase_add_test(c, targets_are_compared_in_order);
         suite_add_tcase(s, c);
-        SRunner *r = srunner_create(s);
-        srunner_run_all(r, CK_ENV);
-        int failed = srunner_ntests_failed(r);
-        srunner_free(r);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+        return run_suite(s);
 }

@@ -8,6 +8,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "t/unit/run.h"
+
 START_TEST(a_new_board_belongs_to_nobody)
 {
         struct board *b = board_new();
@@ -68,17 +70,11 @@ main(void)
 {
         Suite *s = suite_create("board");
         TCase *t = tcase_create("board");
-        SRunner *sr;
-        int failed;
 
         tcase_add_test(t, a_new_board_belongs_to_nobody);
         tcase_add_test(t, the_sum_is_over_all_rows_and_what_the_dead_counted);
         tcase_add_test(t, a_child_counts_on_the_parents_board);
         tcase_add_test(t, every_counter_has_its_name_and_help);
         suite_add_tcase(s, t);
-        sr = srunner_create(s);
-        srunner_run_all(sr, CK_ENV);
-        failed = srunner_ntests_failed(sr);
-        srunner_free(sr);
-        return failed != 0;
+        return run_suite(s);
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "server/http1.h"
+#include "t/unit/run.h"
 
 #define TRAILER_MAX 64
 
@@ -230,16 +231,11 @@ main(void)
 {
         Suite *s = suite_create("chunked");
         TCase *t = tcase_create("bodies");
-        SRunner *sr = srunner_create(s);
-        int failed;
 
-        tcase_add_loop_test(t, body_is_decoded_or_refused, 0, (int)(sizeof rows / sizeof *rows));
+        LOOP(t, body_is_decoded_or_refused, rows);
         tcase_add_test(t, left_says_what_a_chunk_still_lacks);
         tcase_add_test(t, nothing_is_taken_behind_the_end);
         tcase_add_test(t, data_survives_many_chunks);
         suite_add_tcase(s, t);
-        srunner_run_all(sr, CK_ENV);
-        failed = srunner_ntests_failed(sr);
-        srunner_free(sr);
-        return failed == 0 ? 0 : 1;
+        return run_suite(s);
 }

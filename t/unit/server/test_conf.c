@@ -10,6 +10,7 @@
 
 #include "../../../server/conf_priv.h"
 #include "../../../server/log.h"
+#include "t/unit/run.h"
 
 static struct arena *arena;
 static struct diags diags;
@@ -315,28 +316,22 @@ main(void)
 {
         Suite *s = suite_create("conf");
         TCase *t = tcase_create("conf");
-        SRunner *sr;
-        int failed;
 
         suite_add_tcase(s, t);
         tcase_add_checked_fixture(t, setup, teardown);
         tcase_add_test(t, a_small_file_has_every_default);
-        tcase_add_loop_test(t, addresses_become_sockaddrs, 0, sizeof(addresses) / sizeof(*addresses));
-        tcase_add_loop_test(t, bad_addresses_are_refused, 0, sizeof(bad_addresses) / sizeof(*bad_addresses));
-        tcase_add_loop_test(t, listeners_that_cannot_both_be_bound_are_known, 0, sizeof(pairs) / sizeof(*pairs));
+        LOOP(t, addresses_become_sockaddrs, addresses);
+        LOOP(t, bad_addresses_are_refused, bad_addresses);
+        LOOP(t, listeners_that_cannot_both_be_bound_are_known, pairs);
         tcase_add_test(t, listen_has_several_shapes);
         tcase_add_test(t, apps_are_finished);
         tcase_add_test(t, python_routes_bring_their_app);
         tcase_add_test(t, an_entry_named_python_sets_its_options);
         tcase_add_test(t, an_entry_named_python_that_nobody_needs_is_not_started);
         tcase_add_test(t, a_native_app_needs_no_routes);
-        tcase_add_loop_test(t, rules_between_keys, 0, sizeof(bad) / sizeof(*bad));
-        tcase_add_loop_test(t, hosts_of_certificates_are_names, 0, sizeof(hosts) / sizeof(*hosts));
+        LOOP(t, rules_between_keys, bad);
+        LOOP(t, hosts_of_certificates_are_names, hosts);
         tcase_add_test(t, a_long_control_path_is_a_finding);
         tcase_add_test(t, schema_and_manual_are_made);
-        sr = srunner_create(s);
-        srunner_run_all(sr, CK_ENV);
-        failed = srunner_ntests_failed(sr);
-        srunner_free(sr);
-        return failed != 0;
+        return run_suite(s);
 }

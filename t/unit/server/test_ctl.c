@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "t/unit/run.h"
+
 static const struct { const char *line; int r; const char *command; size_t arg_count; const char *arg; bool json; } lines[] = {
         { "{\"command\":\"reload\"}", 0, "reload", 0, NULL, false },
         { "{\"command\":\"status\",\"args\":[],\"json\":true}", 0, "status", 0, NULL, true },
@@ -54,11 +56,7 @@ main(void)
         Suite *s = suite_create("ctl");
         TCase *c = tcase_create("ctl");
 
-        tcase_add_loop_test(c, a_line_is_understood_or_refused_with_a_reason, 0, sizeof lines / sizeof *lines);
+        LOOP(c, a_line_is_understood_or_refused_with_a_reason, lines);
         suite_add_tcase(s, c);
-        SRunner *r = srunner_create(s);
-        srunner_run_all(r, CK_ENV);
-        int failed = srunner_ntests_failed(r);
-        srunner_free(r);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+        return run_suite(s);
 }

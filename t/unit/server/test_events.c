@@ -10,6 +10,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "t/unit/run.h"
+
 static struct master m;
 static char said[4096];
 
@@ -269,8 +271,6 @@ main(void)
 {
         Suite *s = suite_create("events");
         TCase *t = tcase_create("events");
-        SRunner *sr;
-        int failed;
 
         tcase_add_checked_fixture(t, setup, teardown);
         tcase_add_test(t, a_ready_descriptor_is_told);
@@ -286,9 +286,5 @@ main(void)
         tcase_add_test(t, a_timer_may_cancel_another_that_is_due);
         tcase_add_test(t, a_thousand_timers_keep_their_order);
         suite_add_tcase(s, t);
-        sr = srunner_create(s);
-        srunner_run_all(sr, CK_ENV);
-        failed = srunner_ntests_failed(sr);
-        srunner_free(sr);
-        return failed != 0;
+        return run_suite(s);
 }

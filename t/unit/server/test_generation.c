@@ -9,6 +9,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "t/unit/run.h"
+
 static char dir[64], main_file[96];
 static struct diags diags;
 static struct bundle bundle;
@@ -554,8 +556,6 @@ main(void)
 {
         Suite *s = suite_create("generation");
         TCase *t = tcase_create("generation");
-        SRunner *sr;
-        int failed;
 
         suite_add_tcase(s, t);
         tcase_add_checked_fixture(t, setup, teardown);
@@ -577,17 +577,13 @@ main(void)
         tcase_add_test(t, a_native_app_that_no_route_names_is_at_the_root);
         tcase_add_test(t, at_the_root_the_catch_all_of_the_file_stays);
         tcase_add_test(t, methods_of_mount_and_route_are_both_kept);
-        tcase_add_loop_test(t, the_root_path_is_the_prefix_unless_said, 0, sizeof(roots) / sizeof(*roots));
+        LOOP(t, the_root_path_is_the_prefix_unless_said, roots);
         tcase_add_test(t, a_wsgi_app_is_one_route);
-        tcase_add_loop_test(t, a_report_that_makes_no_sense_is_refused, 0, sizeof(bad_reports) / sizeof(*bad_reports));
+        LOOP(t, a_report_that_makes_no_sense_is_refused, bad_reports);
         tcase_add_test(t, decorated_routes_clash_at_load);
         tcase_add_test(t, a_native_mount_has_no_parameter_before_it);
         tcase_add_test(t, show_tells_value_and_place);
         tcase_add_test(t, routes_come_in_order_of_precedence);
         tcase_add_test(t, ten_thousand_routes);
-        sr = srunner_create(s);
-        srunner_run_all(sr, CK_ENV);
-        failed = srunner_ntests_failed(sr);
-        srunner_free(sr);
-        return failed != 0;
+        return run_suite(s);
 }

@@ -8,6 +8,7 @@
 
 #include "router/route.h"
 #include "server/http1.h"
+#include "t/unit/run.h"
 
 static const struct http_limits roomy = { 8192, 16384, 100 };
 
@@ -569,25 +570,20 @@ main(void)
 {
         Suite *s = suite_create("http1");
         TCase *t = tcase_create("heads");
-        SRunner *sr = srunner_create(s);
-        int failed;
 
-        tcase_add_loop_test(t, head_is_understood_or_refused, 0, (int)(sizeof rows / sizeof *rows));
+        LOOP(t, head_is_understood_or_refused, rows);
         tcase_add_test(t, body_bytes_are_not_the_heads);
         tcase_add_test(t, unfinished_heads_want_more);
-        tcase_add_loop_test(t, limits_are_places, 0, (int)(sizeof limit_rows / sizeof *limit_rows));
+        LOOP(t, limits_are_places, limit_rows);
         tcase_add_test(t, limits_may_shrink_meanwhile);
         tcase_add_test(t, fields_stop_at_what_the_struct_holds);
         tcase_add_test(t, name_beyond_64k_is_431);
         tcase_add_test(t, known_fields_are_found);
         tcase_add_test(t, a_new_head_forgets_the_last);
-        tcase_add_loop_test(t, method_has_its_bit, 0, (int)(sizeof methods / sizeof *methods));
+        LOOP(t, method_has_its_bit, methods);
         tcase_add_test(t, every_byte_is_judged);
         tcase_add_test(t, parsing_goes_on_where_it_stopped);
-        tcase_add_loop_test(t, host_name_is_lower_case_without_port, 0, (int)(sizeof hosts / sizeof *hosts));
+        LOOP(t, host_name_is_lower_case_without_port, hosts);
         suite_add_tcase(s, t);
-        srunner_run_all(sr, CK_ENV);
-        failed = srunner_ntests_failed(sr);
-        srunner_free(sr);
-        return failed == 0 ? 0 : 1;
+        return run_suite(s);
 }

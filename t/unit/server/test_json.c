@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "t/unit/run.h"
+
 /* ---- writing ---- */
 static char *text;
 static size_t text_len;
@@ -120,14 +122,10 @@ main(void)
         Suite *s = suite_create("json");
         TCase *c = tcase_create("json");
 
-        tcase_add_loop_test(c, a_string_is_escaped, 0, sizeof strings / sizeof *strings);
+        LOOP(c, a_string_is_escaped, strings);
         tcase_add_test(c, commas_stand_between_values_only);
-        tcase_add_loop_test(c, only_json_is_read, 0, sizeof texts / sizeof *texts);
+        LOOP(c, only_json_is_read, texts);
         tcase_add_test(c, members_are_found);
         suite_add_tcase(s, c);
-        SRunner *r = srunner_create(s);
-        srunner_run_all(r, CK_ENV);
-        int failed = srunner_ntests_failed(r);
-        srunner_free(r);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+        return run_suite(s);
 }

@@ -15,6 +15,7 @@
 #include "master_fake.h"
 #include "server/sockq.h"
 #include "server/workers.h"
+#include "t/unit/run.h"
 
 static unsigned handed_out; /* calls */
 static char name[4][64];
@@ -376,8 +377,6 @@ main(void)
 {
         Suite *s = suite_create("listen");
         TCase *t = tcase_create("listen");
-        SRunner *sr;
-        int failed;
 
         tcase_add_checked_fixture(t, setup, fake_teardown);
         tcase_add_test(t, a_socket_waits_in_the_queue_with_its_listener_and_peer);
@@ -399,9 +398,5 @@ main(void)
         tcase_add_test(t, who_starves_too_long_is_refused_by_the_spare_descriptor);
         tcase_add_test(t, pausing_takes_in_who_was_there_and_closes_all);
         suite_add_tcase(s, t);
-        sr = srunner_create(s);
-        srunner_run_all(sr, CK_ENV);
-        failed = srunner_ntests_failed(sr);
-        srunner_free(sr);
-        return failed != 0;
+        return run_suite(s);
 }

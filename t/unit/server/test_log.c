@@ -14,6 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "t/unit/run.h"
+
 static char path[64], text[1 << 20];
 
 static void
@@ -308,17 +310,15 @@ main(void)
 {
         Suite *s = suite_create("log");
         TCase *t = tcase_create("log");
-        SRunner *sr;
-        int failed;
 
         tcase_add_checked_fixture(t, setup, teardown);
         tcase_add_test(t, a_line_says_when_how_bad_who_and_what);
         tcase_add_test(t, below_its_level_nothing_is_written);
-        tcase_add_loop_test(t, text_stays_one_harmless_line, 0, sizeof(shown) / sizeof(shown[0]));
+        LOOP(t, text_stays_one_harmless_line, shown);
         tcase_add_test(t, a_long_line_is_cut_to_what_a_pipe_takes_whole);
         tcase_add_test(t, an_apps_long_line_goes_on_and_nothing_is_lost);
         tcase_add_test(t, an_apps_output_is_tagged);
-        tcase_add_loop_test(t, quoting_escapes_and_cuts_to_fit, 0, sizeof(quotes) / sizeof(quotes[0]));
+        LOOP(t, quoting_escapes_and_cuts_to_fit, quotes);
         tcase_add_test(t, a_full_pipe_loses_lines_and_says_how_many);
         tcase_add_test(t, a_full_pipe_of_somebody_else_does_not_block);
         tcase_add_test(t, a_socket_as_log_does_not_block);
@@ -328,9 +328,5 @@ main(void)
         tcase_add_test(t, lines_of_many_threads_stay_whole);
         tcase_add_test(t, errno_survives_a_log_line);
         suite_add_tcase(s, t);
-        sr = srunner_create(s);
-        srunner_run_all(sr, CK_ENV);
-        failed = srunner_ntests_failed(sr);
-        srunner_free(sr);
-        return failed != 0;
+        return run_suite(s);
 }

@@ -20,6 +20,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "t/unit/run.h"
+
 static char dir[64], file[96], log_file[96];
 static unsigned port;
 static pid_t heartd;
@@ -381,8 +383,6 @@ main(void)
 {
         Suite *s = suite_create("master");
         TCase *t = tcase_create("master");
-        SRunner *sr;
-        int failed;
 
         tcase_set_timeout(t, 30);
         tcase_add_checked_fixture(t, setup, teardown);
@@ -397,9 +397,5 @@ main(void)
         tcase_add_test(t, workers_die_with_a_killed_master);
         tcase_add_test(t, systemd_is_told);
         suite_add_tcase(s, t);
-        sr = srunner_create(s);
-        srunner_run_all(sr, CK_ENV);
-        failed = srunner_ntests_failed(sr);
-        srunner_free(sr);
-        return failed != 0;
+        return run_suite(s);
 }

@@ -10,6 +10,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "t/unit/run.h"
+
 static int ends[2];
 static struct msg got;
 static char tail[4096];
@@ -152,21 +154,15 @@ main(void)
 {
         Suite *s = suite_create("msgs");
         TCase *t = tcase_create("msgs");
-        SRunner *sr;
-        int failed;
 
         tcase_add_checked_fixture(t, setup, teardown);
         tcase_add_test(t, head_and_tail_arrive_as_sent);
-        tcase_add_loop_test(t, descriptors_arrive_in_order_and_cloexec, 0, sizeof(counts) / sizeof(counts[0]));
+        LOOP(t, descriptors_arrive_in_order_and_cloexec, counts);
         tcase_add_test(t, a_full_socket_says_again_and_recovers);
         tcase_add_test(t, the_end_is_told);
         tcase_add_test(t, the_end_is_told_when_ours_lay_unread);
         tcase_add_test(t, a_tail_beyond_the_room_is_refused_and_its_descriptors_closed);
-        tcase_add_loop_test(t, what_makes_no_sense_is_refused, 0, sizeof(malformed) / sizeof(malformed[0]));
+        LOOP(t, what_makes_no_sense_is_refused, malformed);
         suite_add_tcase(s, t);
-        sr = srunner_create(s);
-        srunner_run_all(sr, CK_ENV);
-        failed = srunner_ntests_failed(sr);
-        srunner_free(sr);
-        return failed != 0;
+        return run_suite(s);
 }

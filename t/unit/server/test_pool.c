@@ -17,6 +17,7 @@
 #include "server/events.h"
 #include "server/log.h"
 #include "server/roles.h"
+#include "t/unit/run.h"
 
 /* ---- the other side of the control socket ---- */
 static const char program[] =
@@ -429,20 +430,16 @@ main(void)
         tcase_set_timeout(c, 30);
         tcase_add_checked_fixture(c, setup, teardown);
         tcase_add_test(c, ready_when_pyworkers_and_workers_are);
-        tcase_add_loop_test(c, a_pyworker_that_does_not_start_fails_the_pool, 0, sizeof failures / sizeof *failures);
-        tcase_add_loop_test(c, a_program_that_cannot_be_run_is_named, 0, sizeof unstartable / sizeof *unstartable);
+        LOOP(c, a_pyworker_that_does_not_start_fails_the_pool, failures);
+        LOOP(c, a_program_that_cannot_be_run_is_named, unstartable);
         tcase_add_test(c, last_words_are_heard);
         tcase_add_test(c, a_killed_pyworker_is_replaced_at_another_place);
         tcase_add_test(c, a_dead_worker_counts_as_having_swept);
         tcase_add_test(c, a_broken_pyworker_is_killed_with_the_reason);
-        tcase_add_loop_test(c, changed_code_is_asked_for, 0, sizeof answers / sizeof *answers);
+        LOOP(c, changed_code_is_asked_for, answers);
         tcase_add_test(c, a_retired_pool_leaves_once_workers_are_idle);
         tcase_add_test(c, who_does_not_drain_is_killed);
         tcase_add_test(c, an_app_that_failed_comes_up_late);
         suite_add_tcase(s, c);
-        SRunner *r = srunner_create(s);
-        srunner_run_all(r, CK_ENV);
-        int failed = srunner_ntests_failed(r);
-        srunner_free(r);
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+        return run_suite(s);
 }

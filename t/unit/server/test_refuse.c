@@ -3,6 +3,7 @@
 #include "server/refuse.h"
 
 #include "master_fake.h"
+#include "t/unit/run.h"
 
 void
 workers_hand_out(struct master *m) /* listen.c, which the fake master has, would call it */
@@ -161,12 +162,10 @@ main(void)
 {
         Suite *s = suite_create("refuse");
         TCase *t = tcase_create("refuse");
-        SRunner *sr;
-        int failed;
 
         tcase_set_timeout(t, 10);
         tcase_add_checked_fixture(t, setup, fake_teardown);
-        tcase_add_loop_test(t, the_answer_is_whole_and_says_when_to_try_again, 0, sizeof(retries) / sizeof(retries[0]));
+        LOOP(t, the_answer_is_whole_and_says_when_to_try_again, retries);
         tcase_add_test(t, a_client_that_was_speaking_is_not_reset);
         tcase_add_test(t, it_closes_when_the_client_does);
         tcase_add_test(t, it_closes_after_two_seconds_at_the_latest);
@@ -174,9 +173,5 @@ main(void)
         tcase_add_test(t, tls_cannot_be_told_in_plain_text);
         tcase_add_test(t, a_flood_lingers_within_bounds);
         suite_add_tcase(s, t);
-        sr = srunner_create(s);
-        srunner_run_all(sr, CK_ENV);
-        failed = srunner_ntests_failed(sr);
-        srunner_free(sr);
-        return failed != 0;
+        return run_suite(s);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "server/response.h"
+#include "t/unit/run.h"
 
 static struct response_date date; /* 2026-11-20T12:00:00Z */
 static struct out out;
@@ -357,30 +358,25 @@ main(void)
 {
         Suite *s = suite_create("response");
         TCase *t = tcase_create("answers");
-        SRunner *sr = srunner_create(s);
-        int failed;
 
         tcase_add_checked_fixture(t, setup, teardown);
         tcase_add_test(t, head_says_what_it_must);
-        tcase_add_loop_test(t, framing_follows_the_kind, 0, (int)(sizeof ends / sizeof *ends));
+        LOOP(t, framing_follows_the_kind, ends);
         tcase_add_test(t, status_without_a_row_is_still_a_status);
         tcase_add_test(t, chunks_have_their_size);
-        tcase_add_loop_test(t, page_is_of_the_type_that_was_asked_for, 0, (int)(sizeof accepts / sizeof *accepts));
+        LOOP(t, page_is_of_the_type_that_was_asked_for, accepts);
         tcase_add_test(t, page_has_the_length_it_says);
         tcase_add_test(t, pages_read_well);
         tcase_add_test(t, page_for_head_is_only_a_head);
-        tcase_add_loop_test(t, reply_is_ready_but_for_date_and_connection, 0, (int)(sizeof replies / sizeof *replies));
+        LOOP(t, reply_is_ready_but_for_date_and_connection, replies);
         tcase_add_test(t, replies_add_up);
         tcase_add_test(t, reply_refuses_what_would_break_a_head);
         tcase_add_test(t, out_grows_and_uses_what_was_written);
         tcase_add_test(t, out_without_memory_says_so_and_stays_harmless);
         tcase_add_test(t, out_takes_nothing);
-        tcase_add_loop_test(t, date_is_read, 0, (int)(sizeof dates / sizeof *dates));
+        LOOP(t, date_is_read, dates);
         tcase_add_test(t, date_is_written_and_read_back);
         tcase_add_test(t, date_line_changes_with_the_second);
         suite_add_tcase(s, t);
-        srunner_run_all(sr, CK_ENV);
-        failed = srunner_ntests_failed(sr);
-        srunner_free(sr);
-        return failed == 0 ? 0 : 1;
+        return run_suite(s);
 }

@@ -10,6 +10,8 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
+#include "t/unit/run.h"
+
 int
 worker_run(const struct heritage *h) /* the worker row's; not started here */
 {
@@ -239,8 +241,6 @@ main(void)
 {
         Suite *s = suite_create("roles");
         TCase *t = tcase_create("roles");
-        SRunner *sr;
-        int failed;
 
         tcase_set_timeout(t, 10);
         tcase_add_checked_fixture(t, setup, fake_teardown);
@@ -252,12 +252,8 @@ main(void)
         tcase_add_test(t, privileges_are_dropped_for_good);
         tcase_add_test(t, an_unknown_user_is_not_found);
         tcase_add_test(t, strangers_are_reaped_too);
-        tcase_add_loop_test(t, back_off_doubles_up_to_ten_seconds, 0, sizeof(waits) / sizeof(waits[0]));
+        LOOP(t, back_off_doubles_up_to_ten_seconds, waits);
         tcase_add_test(t, a_steady_life_forgives_failures);
         suite_add_tcase(s, t);
-        sr = srunner_create(s);
-        srunner_run_all(sr, CK_ENV);
-        failed = srunner_ntests_failed(sr);
-        srunner_free(sr);
-        return failed != 0;
+        return run_suite(s);
 }

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "t/unit/run.h"
+
 static struct sockq_item
 item(int fd, uint64_t accepted_us)
 {
@@ -167,21 +169,15 @@ main(void)
 {
         Suite *s = suite_create("sockq");
         TCase *t = tcase_create("sockq");
-        SRunner *sr;
-        int failed;
 
         tcase_add_test(t, first_in_is_first_out);
-        tcase_add_loop_test(t, full_is_exactly_its_size, 0, sizeof(sizes) / sizeof(sizes[0]));
+        LOOP(t, full_is_exactly_its_size, sizes);
         tcase_add_test(t, order_survives_growing_while_wrapped);
         tcase_add_test(t, what_is_given_back_is_the_next_to_be_taken);
-        tcase_add_loop_test(t, who_waited_too_long_is_late, 0, sizeof(ages) / sizeof(ages[0]));
+        LOOP(t, who_waited_too_long_is_late, ages);
         tcase_add_test(t, an_empty_queue_has_no_oldest);
         tcase_add_test(t, a_smaller_size_throws_nobody_out);
         tcase_add_test(t, freeing_closes_what_waits);
         suite_add_tcase(s, t);
-        sr = srunner_create(s);
-        srunner_run_all(sr, CK_ENV);
-        failed = srunner_ntests_failed(sr);
-        srunner_free(sr);
-        return failed != 0;
+        return run_suite(s);
 }

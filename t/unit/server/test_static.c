@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "server/static.h"
+#include "t/unit/run.h"
 
 static char base[64];
 static struct static_root *root;
@@ -471,14 +472,11 @@ START_TEST(last_modified_is_never_ahead_of_date)
 }
 END_TEST
 
-#define LOOP(t, test, table) tcase_add_loop_test(t, test, 0, (int)(sizeof table / sizeof *table))
 int
 main(void)
 {
         Suite *s = suite_create("static");
         TCase *t = tcase_create("files"), *plain = tcase_create("plans");
-        SRunner *sr = srunner_create(s);
-        int failed;
 
         tcase_add_checked_fixture(t, setup, teardown);
         LOOP(t, path_opens_what_it_may, paths);
@@ -495,8 +493,5 @@ main(void)
         tcase_add_test(plain, empty_files_have_no_ranges);
         suite_add_tcase(s, t);
         suite_add_tcase(s, plain);
-        srunner_run_all(sr, CK_ENV);
-        failed = srunner_ntests_failed(sr);
-        srunner_free(sr);
-        return failed == 0 ? 0 : 1;
+        return run_suite(s);
 }

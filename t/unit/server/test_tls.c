@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "server/tls.h"
+#include "t/unit/run.h"
 
 /* ---- certificates ---------------------------------------------------------------------------------------------------------------- */
 
@@ -799,14 +800,11 @@ START_TEST(free_takes_nothing)
 }
 END_TEST
 
-#define LOOP(t, test, table) tcase_add_loop_test(t, test, 0, (int)(sizeof table / sizeof *table))
 int
 main(void)
 {
         Suite *s = suite_create("tls");
         TCase *t = tcase_create("connections");
-        SRunner *sr = srunner_create(s);
-        int failed;
 
         tcase_set_timeout(t, 30);
         tcase_add_checked_fixture(t, setup, clear_world);
@@ -833,8 +831,5 @@ main(void)
         LOOP(t, odd_certificates_are_warned_about, warnings);
         tcase_add_test(t, free_takes_nothing);
         suite_add_tcase(s, t);
-        srunner_run_all(sr, CK_ENV);
-        failed = srunner_ntests_failed(sr);
-        srunner_free(sr);
-        return failed == 0 ? 0 : 1;
+        return run_suite(s);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "../../../server/wheel.h"
+#include "t/unit/run.h"
 
 struct probe {
         struct wheel_timer timer;
@@ -166,10 +167,8 @@ main(void)
 {
         Suite *s = suite_create("wheel");
         TCase *tc = tcase_create("wheel");
-        SRunner *sr;
-        int failed;
 
-        tcase_add_loop_test(tc, a_timer_fires_once_and_not_early, 0, (int)(sizeof(delays) / sizeof(delays[0])));
+        LOOP(tc, a_timer_fires_once_and_not_early, delays);
         tcase_add_test(tc, a_timer_moved_later_fires_at_its_new_time_only);
         tcase_add_test(tc, a_timer_moved_earlier_fires_at_its_new_time);
         tcase_add_test(tc, a_cancelled_timer_is_silent);
@@ -177,9 +176,5 @@ main(void)
         tcase_add_test(tc, a_long_stop_loses_no_timer);
         tcase_add_test(tc, the_timeout_never_oversleeps);
         suite_add_tcase(s, tc);
-        sr = srunner_create(s);
-        srunner_run_all(sr, CK_ENV);
-        failed = srunner_ntests_failed(sr);
-        srunner_free(sr);
-        return failed == 0 ? 0 : 1;
+        return run_suite(s);
 }

@@ -17,6 +17,7 @@
 #include "../../../server/heritage.h"
 #include "../../../server/log.h"
 #include "../../../server/msgs.h"
+#include "t/unit/run.h"
 
 #define LISTENER 7
 
@@ -393,8 +394,7 @@ main(void)
 {
         Suite *s = suite_create("worker");
         TCase *tc = tcase_create("worker");
-        SRunner *sr;
-        int failed, n = (int)(sizeof(cases) / sizeof(cases[0]));
+        int n = (int)(sizeof(cases) / sizeof(cases[0]));
 
         signal(SIGPIPE, SIG_IGN);
         tcase_set_timeout(tc, 30);
@@ -409,9 +409,5 @@ main(void)
         tcase_add_test(tc, every_connection_is_counted_in_and_out);
         tcase_add_test(tc, a_worker_without_its_master_leaves);
         suite_add_tcase(s, tc);
-        sr = srunner_create(s);
-        srunner_run_all(sr, CK_ENV);
-        failed = srunner_ntests_failed(sr);
-        srunner_free(sr);
-        return failed == 0 ? 0 : 1;
+        return run_suite(s);
 }

@@ -12,6 +12,7 @@
 
 #include "server/pool.h"
 #include "server/roles.h"
+#include "t/unit/run.h"
 
 /* ---- the worker: answers PREPARE, adopts sockets and closes one when its client says so ------------------------------------------------ */
 
@@ -518,8 +519,6 @@ main(void)
 {
         Suite *s = suite_create("workers");
         TCase *t = tcase_create("workers");
-        SRunner *sr;
-        int failed;
 
         tcase_set_timeout(t, 20);
         tcase_add_checked_fixture(t, setup, NULL);
@@ -541,9 +540,5 @@ main(void)
         tcase_add_test(t, drained_workers_leave_and_stay_away);
         tcase_add_test(t, a_worker_leaves_when_the_master_is_gone);
         suite_add_tcase(s, t);
-        sr = srunner_create(s);
-        srunner_run_all(sr, CK_ENV);
-        failed = srunner_ntests_failed(sr);
-        srunner_free(sr);
-        return failed != 0;
+        return run_suite(s);
 }
