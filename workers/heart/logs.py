@@ -16,6 +16,8 @@ from typing import Optional, TextIO
 __all__ = ["configure", "log", "log_exception", "log_failure", "request_line", "whole_lines"]
 
 _HERE = os.path.dirname(__file__)
+REQUEST_LINE_MAX = 512
+"""Characters of a request line that a log line shows; a target may have thousands."""
 
 log: logging.Logger = logging.getLogger("heart.app")
 """A ready logger for handlers: `from heart import log; log.info("sold %d", n)`."""
@@ -55,8 +57,9 @@ def log_failure(what: str, error: Optional[BaseException] = None, stream: Option
 
 
 def request_line(method: str, target: bytes) -> str:
-    """The request as a log line names it: quoted, anything unprintable escaped."""
-    return json.dumps(f"{method} {target.decode('latin-1')}")
+    """The request as a log line names it: quoted, anything unprintable escaped, cut where it is long."""
+    line = f"{method} {target.decode('latin-1')}"
+    return json.dumps(line if len(line) <= REQUEST_LINE_MAX else line[:REQUEST_LINE_MAX] + "...")
 
 
 def log_exception(request_id: int, method: str, target: bytes, error: BaseException, what: str = "answering 500") -> None:

@@ -15,6 +15,7 @@ import heart
 from heart import reloading
 from heart.app import endpoint_of
 from heart.datastructures import Headers, MultiDict
+from heart.logs import request_line
 from heart.response import error_page, make_response
 from heart.routing import Matcher, PatternError, check_pattern
 
@@ -136,6 +137,12 @@ class StaleCode(unittest.TestCase):
 
     def test_pythons_own_modules_are_not_watched(self) -> None:
         self.assertFalse([path for path in reloading._module_files() if path.startswith(os.path.dirname(os.__file__)) and "-packages" not in path])
+
+
+class LogLines(unittest.TestCase):
+    def test_a_request_line_is_quoted_and_cut(self) -> None:
+        self.assertEqual(request_line("GET", b"/a\n\xff"), '"GET /a\\n\\u00ff"')
+        self.assertEqual(len(request_line("GET", b"/" + b"x" * 8000)), 512 + len('"..."'))
 
 
 class Values(unittest.TestCase):
