@@ -211,6 +211,20 @@ class World:
         return bool(lib().ipc_slot_release(self.lane, slot))
 
     # ---- answers ----
+    def fill(self) -> None:
+        """Before attach: fill the answers ring to the last byte, as if an earlier pyworker's records had not been read yet."""
+        writer, record, wake = c.c_void_p(), CRecord(kind=CONSUMED), c.c_bool()
+        check(lib().ipc_answers_open(self.fds[2], False, c.byref(writer)))
+        while lib().ipc_answers_put(writer, c.byref(record), None, 0, c.byref(wake)) == 0:
+            pass
+        lib().ipc_answers_free(writer)
+
+    def pop(self) -> None:
+        """Make room for one record without a payload."""
+        record, payload = CRecord(), c.c_void_p()
+        check(lib().ipc_answers_peek(self.answers, c.byref(record), c.byref(payload)))
+        lib().ipc_answers_pop(self.answers)
+
     def record(self, timeout_s: float = 0) -> Optional[Record]:
         """The next record, its payload copied. A record of body bytes is acknowledged at once; CONSUMED gives chunks back."""
         until = time.monotonic() + timeout_s

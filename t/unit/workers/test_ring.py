@@ -653,6 +653,46 @@ class Taking(RingTest):
         threads[0].join(5)
         self.assertEqual(self.woken(), 1)
 
+    def test_a_claimed_wake_is_given_back_by_who_found_another_request(self) -> None:
+        """The window is between setting the bell's bit and the last look before sleep. A request that came too late holds the taker there:
+        it is aborted, and the ring of answers has no room for that until this test makes some."""
+        lanes = (self.world, World(loop=8, bell=self.world.bell_fd, wake=self.world.wake_fd))
+        for lane in lanes:
+            lane.fill()
+        ring = Ring(self.world.owner, self.world.bell_fd, self.world.wake_fd)
+        for lane in lanes:
+            lane.attach(ring)
+        ring.take(20)  # attach() woke it
+
+        def held_by(lane: World, slot: int) -> None:
+            until = time.monotonic() + 5
+            while lane.state(slot) != TAKEN and time.monotonic() < until:
+                time.sleep(0.001)
+            self.assertEqual(lane.state(slot), TAKEN)
+
+        late = int((time.monotonic() - 1) * 1e6)
+        results: List[Optional[Request]] = []
+        thread = threading.Thread(target=lambda: results.append(ring.take(-1)))
+        first_look, _ = lanes[1].send(deadline_us=late, ring_bell=False)
+        thread.start()
+        held_by(lanes[1], first_look)  # it has passed the first lane, and sees what comes there now only when it looks again
+        self.assertEqual(loopside.lib().ipc_bell_mask(self.world.bell), 0)
+        last_look, _ = lanes[0].send(deadline_us=late, ring_bell=False)
+        lanes[0].send(id=1, ring_bell=False)  # nobody sleeps yet
+        lanes[1].pop()
+        held_by(lanes[0], last_look)
+        second, _ = lanes[0].send(id=2, ring_bell=False)
+        self.assertEqual(lanes[0].ring_bell(), 0)  # this pyworker has said that it sleeps: it is woken for the second
+        lanes[0].pop()
+        thread.join(5)
+        assert results and results[0]
+        self.assertEqual((results[0].id, lanes[0].state(second)), (1, loopside.READY))
+        self.assertEqual([self.woken(lane.loop_wake_fd) for lane in lanes], [1, 1], "the loops do not learn that the second waits for another pyworker")
+        ring.close()
+        ring.detach(7)
+        ring.detach(8)
+        lanes[1].close()
+
     def test_many_threads_share_the_work(self) -> None:
         names = set()
         stop = False
