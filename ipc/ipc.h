@@ -55,6 +55,10 @@ bool ipc_bell_busy(struct ipc_bell *b, unsigned place);  /* (py, and loop for th
 int ipc_bell_pick(struct ipc_bell *b);                   /* (loop) claims one sleeper: its place, to be woken by the caller now; -1: nobody sleeps. Full fence inside.
                                                             Pyworkers cannot wake each other: after a batch pick once for each request published, until -1 */
 uint64_t ipc_bell_mask(const struct ipc_bell *b);
+/* (py) A wake-up was claimed for a request that this pyworker will not take; after this it wakes every loop. (loop) How often that happened, modulo 2^32:
+ * when the count has changed, requests may wait beside sleepers. */
+void ipc_bell_return(struct ipc_bell *b);
+uint32_t ipc_bell_returned(const struct ipc_bell *b);
 
 /* ---- a lane ---------------------------------------------------------------------------------------------------------- */
 enum ipc_state { IPC_FREE, IPC_READY, IPC_TAKEN, IPC_DONE };

@@ -107,10 +107,11 @@ struct shared_bell {
         uint32_t version;               /*   8 */
         uint32_t _pad0[29];
         _Atomic uint64_t idle;          /* 128 (*) bit p: the pyworker at place p sleeps and nobody has claimed its wake-up */
-        uint64_t _pad1[15];
+        _Atomic uint32_t returned;      /* 136 (*) counts wake-ups that were claimed and handed back */
+        uint32_t _pad1[29];
 };
 static_assert(sizeof(struct shared_bell) == 256, "");
-static_assert(offsetof(struct shared_bell, idle) == 128, "");
+static_assert(offsetof(struct shared_bell, idle) == 128 && offsetof(struct shared_bell, returned) == 136, "");
 
 /* ---- messages (msg.c) ------------------------------------------------------------------------------------------------------------ */
 

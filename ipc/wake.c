@@ -79,3 +79,15 @@ ipc_bell_mask(const struct ipc_bell *b)
 {
         return atomic_load_explicit(&b->shared->idle, memory_order_relaxed);
 }
+
+void
+ipc_bell_return(struct ipc_bell *b)
+{
+        atomic_fetch_add_explicit(&b->shared->returned, 1, memory_order_release); /* pairs with ipc_bell_returned */
+}
+
+uint32_t
+ipc_bell_returned(const struct ipc_bell *b)
+{
+        return atomic_load_explicit(&b->shared->returned, memory_order_acquire);
+}

@@ -38,6 +38,7 @@ struct lane {
         uint32_t slot_count, in_use, lingering /* ended, not DONE */;
         uint32_t queue_max;      /* requests that may wait here for a pyworker: this loop's share of the app's queue.size */
         uint32_t published;      /* in this turn */
+        uint32_t returned_seen;  /* ipc_bell_returned, when we last acted on it */
         bool starved;            /* a body waits for a chunk */
         bool idle_said;
         uint64_t overdue;        /* id of the request that waited beside a sleeper at the last tick; 0: none */

@@ -42,29 +42,35 @@ lane_wake_one(struct lane *l)
         return true;
 }
 
-/* A pyworker that was woken for one request may have found another just before, and hands the wake-up back by writing our eventfd (ipc/README.md). */
-static bool
-has_orphan(const struct lane *l)
+/* A pyworker that was woken for one request may have found another just before, and hands the wake-up back (ipc/README.md). Which request that
+ * leaves is not said: as many sleepers may be needed as requests wait. */
+static uint32_t
+orphans(struct lane *l)
 {
-        return l->in_use > 0 && ipc_lane_has_ready(l->ipc) && ipc_bell_mask(l->bell) != 0;
+        uint32_t returned = ipc_bell_returned(l->bell);
+
+        if (returned == l->returned_seen)
+                return 0;
+        l->returned_seen = returned;
+        return l->in_use > 0 ? ipc_lane_ready_count(l->ipc) : 0;
 }
 
 void
 lanes_wake(struct loop *loop)
 {
         for (struct lane *l = loop->lanes; l != NULL; l = l->next) {
-                uint32_t sent = 0;
+                uint32_t sent = 0, wanted = loop->poked ? orphans(l) : 0;
 
-                if (loop->poked && l->published == 0 && has_orphan(l))
-                        l->published = 1;
+                if (wanted < l->published)
+                        wanted = l->published;
                 /* One sleeper for each request: a woken one may be held by its first request for seconds, and cannot wake the others. */
-                while (sent < l->published && lane_wake_one(l))
+                while (sent < wanted && lane_wake_one(l))
                         sent++;
-                if (l->published > 0) {
+                if (sent > 0)
                         board_add(loop->board, C_wakeups_sent, sent);
+                if (sent < l->published)
                         board_add(loop->board, C_wakeups_saved, l->published - sent);
-                        l->published = 0;
-                }
+                l->published = 0;
         }
         loop->poked = false;
 }

@@ -269,6 +269,7 @@ claim_return(struct ring *r)
         if (!r->claimed)
                 return;
         r->claimed = false;
+        ipc_bell_return(r->bell);
         for (size_t i = 0; i < r->lane_count; i++)
                 eventfd_ring(r->lanes[i]->wake_fd);
 }
