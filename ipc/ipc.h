@@ -3,7 +3,7 @@
  *
  * A LANE joins one loop with one pool (an app's pyworkers of one start): the loop is the only producer of requests, any idle pyworker of the
  * pool takes them. An ANSWERS ring joins one pyworker with one loop: single producer (the pyworker), single consumer (the loop).
- * A BELL is one word per pool that says which pyworkers sleep. The invariants are in README.md and DESIGN.md 7:
+ * A BELL is one word per pool that says which pyworkers sleep. The invariants are in README.md; in short:
  *  - a slot's state is one 64-bit word {generation, owner, state}; the word alone is the truth, ring positions and flags are hints;
  *  - taking is one CAS that records the owner; only the loop that made a slot frees it;
  *  - a taken slot is reused only after its owner published DONE or was reaped;

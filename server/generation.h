@@ -1,4 +1,4 @@
-/* generation.h - one configuration, whole: what the master prepares and every worker builds for itself (DESIGN.md 9).
+/* generation.h - one configuration, whole: what the master prepares and every worker builds for itself.
  * SPDX-License-Identifier: MIT
  * A BUNDLE is everything a generation is made of, as bytes: the texts of routes.yaml and its includes, PEM files, what pyworkers reported, the numbers
  * that the master gave to listeners and pools. The master writes it into one sealed memfd. A GENERATION is what is built out of a bundle: conf, routes,

@@ -1,7 +1,7 @@
 /* lane.h - the loop's side of a pool: requests out to its pyworkers, answers back.
  * SPDX-License-Identifier: MIT
  * A struct lane joins this loop with one pool; a struct peer is one pyworker of it with its answers ring. All that judges a slot - which request it belongs to, its
- * generation, its owner once it answered - is private here (DESIGN.md 7, 4). The loop's thread only, except where it says main thread. */
+ * generation, its owner once it answered - is private here (ipc/README.md, 4). The loop's thread only, except where it says main thread. */
 #ifndef HEART_LANE_H
 #define HEART_LANE_H
 

@@ -52,7 +52,7 @@ class Request:
     """One request.
 
     Errors: body, text, json() and form raise heart.Disconnected (an OSError) when the client broke off, HTTPError 400 when what it sent
-    cannot be read as what was asked for; both may simply be let through.   Source: RFC 9110 and 9112; DESIGN.md 4.
+    cannot be read as what was asked for; both may simply be let through.   Source: RFC 9110 and 9112.
     """
 
     __slots__ = ("_body", "_cookies", "_form", "_headers", "_query", "_source", "params", "state")

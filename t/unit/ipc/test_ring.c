@@ -342,7 +342,7 @@ END_TEST
 
 /* ---- death ---- */
 
-/* One taker after the other is killed at random while it takes and answers as fast as it can. After each death the loop does what DESIGN.md 7.8
+/* One taker after the other is killed at random while it takes and answers as fast as it can. After each death the loop does what ipc/README.md
  * says: whole answers count, slots of the dead are reaped, the rest goes on. Every request ends exactly once: answered, or reaped. */
 static void
 victim(unsigned start)
