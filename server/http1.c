@@ -111,23 +111,28 @@ parse_start(struct http_head *h, const char *buf, uint32_t len)
         return 1;
 }
 
+/* Goes on to the first byte that is none of a token's, at most to `bound`, to too_long, to where the bytes end. Returns the nearest of these three. */
+static inline uint64_t
+pass_token(struct http_head *h, const char *buf, uint32_t len, uint64_t bound, uint64_t too_long)
+{
+        uint64_t end = bound < too_long ? bound : too_long;
+
+        if (end > len)
+                end = len;
+        h->_pos = (uint32_t)(skip_token(buf + h->_pos, buf + end) - buf);
+        return end;
+}
+
 static int
 parse_method(struct http_head *h, const char *buf, uint32_t len, uint64_t bound)
 {
-        uint64_t end = bound, too_long = (uint64_t)h->_start + METHOD_MAX + 1;
-        const char *p;
+        uint64_t too_long = (uint64_t)h->_start + METHOD_MAX + 1, end = pass_token(h, buf, len, bound, too_long);
         int r;
 
-        if (end > too_long)
-                end = too_long;
-        if (end > len)
-                end = len;
-        p = skip_token(buf + h->_pos, buf + end);
-        h->_pos = (uint32_t)(p - buf);
         if (h->_pos == end)
                 return end == too_long ? -501 : end == bound ? -414 : 0;
         h->method_len = h->_pos - h->method_off;
-        if (*p != ' ' || h->method_len == 0)
+        if (buf[h->_pos] != ' ' || h->method_len == 0)
                 return -400;
         r = method_bit(buf + h->method_off, h->method_len, &h->method);
         if (r < 0)
@@ -224,18 +229,11 @@ static int
 parse_name(struct http_head *h, const char *buf, uint32_t len, uint64_t bound)
 {
         struct http_field *f = &h->fields[h->field_count];
-        uint64_t end = bound, too_long = (uint64_t)f->name_off + NAME_MAX_BYTES + 1;
-        const char *p;
+        uint64_t too_long = (uint64_t)f->name_off + NAME_MAX_BYTES + 1, end = pass_token(h, buf, len, bound, too_long);
 
-        if (end > too_long)
-                end = too_long;
-        if (end > len)
-                end = len;
-        p = skip_token(buf + h->_pos, buf + end);
-        h->_pos = (uint32_t)(p - buf);
         if (h->_pos == end)
                 return end == bound || end == too_long ? -431 : 0;
-        if (*p != ':' || h->_pos == f->name_off)
+        if (buf[h->_pos] != ':' || h->_pos == f->name_off)
                 return -400;
         f->name_len = (uint16_t)(h->_pos - f->name_off);
         f->id = (uint8_t)ipc_header_find(buf + f->name_off, f->name_len);
