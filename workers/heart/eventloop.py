@@ -13,7 +13,8 @@ from typing import Any, Awaitable, Optional, Set, cast
 from ._ring import Request as RingRequest
 from .app import App, Endpoint
 from .errors import Disconnected
-from .native import encoded, framing, give_up, send
+from .failure import give_up
+from .native import encoded, framing, send
 from .request import Request
 from .response import Response
 

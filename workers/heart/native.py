@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any, Iterable, List, Optional, Sequence, Tuple
 from ._ring import Request as RingRequest
 from .app import App, Endpoint
 from .errors import Disconnected, HTTPError
-from .logs import log_exception
+from .failure import give_up
 from .request import Request
 from .response import APPLICATION_JSON, TEXT, Response, encode_json, make_response
 
 if TYPE_CHECKING:
     from .eventloop import EventLoop
 
-__all__ = ["Native", "encoded", "framing", "give_up", "send"]
+__all__ = ["Native", "encoded", "framing", "send"]
 
 NO_HANDLER = 0xFFFFFFFF  # workers/README.md, "The report": no route of the app matched
 _JSON_HEADERS = [("Content-Type", APPLICATION_JSON)]
@@ -105,18 +105,6 @@ class Native:
         """Wait until the coroutines that run have ended. timeout_s: seconds until they are cancelled, None: never."""
         if self._loop is not None:
             self._loop.close(timeout_s)
-
-
-def give_up(raw: RingRequest, error: BaseException) -> None:
-    """Something that the app's own error handling did not take: a 500 while that is still possible, else a broken-off answer."""
-    log_exception(raw.id, raw.method, raw.target, error, "breaking the answer off" if raw.started else "answering 500")
-    try:
-        if not raw.started:
-            raw.respond(500, _TEXT_HEADERS, b"500 Internal Server Error\n")
-        elif not raw.finished:
-            raw.abort()
-    except Disconnected:
-        raw.abort()
 
 
 def encoded(piece: Any) -> bytes:

@@ -14,6 +14,7 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Tupl
 
 from ._ring import Request as RingRequest
 from .errors import Disconnected
+from .failure import give_up
 from .logs import log_exception
 
 __all__ = ["FileWrapper", "base_environ", "runner"]
@@ -22,7 +23,6 @@ ExcInfo = Union[Tuple[Type[BaseException], BaseException, TracebackType], Tuple[
 StartResponse = Callable[..., Callable[[bytes], None]]
 Application = Callable[[Dict[str, Any], StartResponse], Iterable[bytes]]
 
-_ERROR_HEADERS = [("Content-Type", "text/plain; charset=utf-8")]
 _CACHE_MAX = 1024  # entries in each of the two caches below; applications use few distinct names and status lines
 
 _ORDINARY, _LENGTH, _HOP = 0, 1, 2
@@ -85,7 +85,7 @@ def runner(app: Application, base: Dict[str, Any]) -> Callable[[RingRequest], No
         except Disconnected:
             raw.abort()
         except BaseException as error:  # SystemExit too: an application cannot end the pyworker
-            answer.fail(error)
+            give_up(raw, error)
         finally:
             if type(result) is not list and hasattr(result, "close"):
                 _close(raw, result)
@@ -184,18 +184,6 @@ class _Answer:
         if self._sent < self.length and raw.method != "HEAD" and self.code not in (204, 304):
             raise AssertionError(f"Content-Length is {self.length}, but only {self._sent} bytes came")
         raw.finish()
-
-    def fail(self, error: BaseException) -> None:
-        """The application raised, or broke a rule."""
-        raw = self.raw
-        log_exception(raw.id, raw.method, raw.target, error, "breaking the answer off" if raw.started else "answering 500")
-        try:
-            if not raw.started:
-                raw.respond(500, _ERROR_HEADERS, b"500 Internal Server Error\n")
-            elif not raw.finished:
-                raw.abort()
-        except Disconnected:
-            raw.abort()
 
 
 def _code_of(status: str) -> int:
