@@ -44,6 +44,15 @@ pair_close(struct pair *p)
 }
 
 void
+pair_fresh_answers(struct pair *p)
+{
+        ipc_answers_free(p->in);
+        close(p->answers_fd);
+        ck_assert_int_eq(ipc_answers_create(&p->geometry, &p->answers_fd), 0);
+        ck_assert_int_eq(ipc_answers_open(p->answers_fd, true, &p->in), 0);
+}
+
+void
 nothing_leaked(struct pair *p)
 {
         uint32_t *ids = calloc(p->geometry.slots + p->geometry.chunks, sizeof(*ids)), generation, extra;

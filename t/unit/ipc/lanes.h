@@ -28,6 +28,8 @@ extern const struct ipc_geometry small_geometry;
 void pair_open(struct pair *p, const struct ipc_geometry *g);
 void pair_close(struct pair *p); /* fails the test when a slot or chunk is missing */
 void pair_close_unchecked(struct pair *p);
+/* Answers belong to one start of one pyworker: the next one gets a ring of its own, as from the master. `out` still leads to the old one. */
+void pair_fresh_answers(struct pair *p);
 
 /* A claimed and published slot whose buffer begins with `value`. */
 uint32_t publish(struct pair *p, uint32_t value);

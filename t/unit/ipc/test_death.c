@@ -96,15 +96,6 @@ victim_step(pid_t pid, long steps, bool *ret_over)
 
 /* ---- the loop afterwards ---- */
 
-static void
-fresh_answers(void)
-{
-        ipc_answers_free(p.in);
-        close(p.answers_fd);
-        ck_assert_int_eq(ipc_answers_create(&small_geometry, &p.answers_fd), 0);
-        ck_assert_int_eq(ipc_answers_open(p.answers_fd, true, &p.in), 0);
-}
-
 /* Reads what the dead left; true when the answer was complete. */
 static bool
 drain(uint32_t slot, uint32_t value)
@@ -172,7 +163,7 @@ one_death(long steps, unsigned round, long *ret_steps)
         uint32_t slots[2], none;
         bool over;
 
-        fresh_answers();
+        pair_fresh_answers(&p);
         slots[0] = publish(&p, round);
         first_generation = ipc_slot_word(p.loop, slots[0]).generation;
         slots[1] = publish(&p, ~round);

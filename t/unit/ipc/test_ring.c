@@ -414,16 +414,6 @@ sweep(struct held *held, ipc_owner dead)
         return count;
 }
 
-/* Answers belong to one start of one pyworker: each gets a ring of its own, as the master does. */
-static void
-fresh_answers(void)
-{
-        ipc_answers_free(p.in);
-        close(p.answers_fd);
-        ck_assert_int_eq(ipc_answers_create(&small_geometry, &p.answers_fd), 0);
-        ck_assert_int_eq(ipc_answers_open(p.answers_fd, true, &p.in), 0);
-}
-
 static void
 wait_at_random(unsigned seed)
 {
@@ -437,7 +427,7 @@ START_TEST(the_killed_lose_only_what_they_held)
         uint32_t value = 0, answered = 0, reaped = 0, most = 0;
 
         for (unsigned round = 0; round < 300; round++) {
-                fresh_answers();
+                pair_fresh_answers(&p);
                 pid_t pid = fork();
                 if (pid == 0)
                         victim(round);
@@ -599,7 +589,7 @@ START_TEST(garbage_never_leads_outside)
         const uint8_t *payload;
 
         for (int round = 0; round < 200; round++) {
-                fresh_answers();
+                pair_fresh_answers(&p);
                 ipc_answers_free(p.out);
                 ck_assert_int_eq(ipc_answers_open(p.answers_fd, false, &p.out), 0);
                 for (uint32_t i = 0; i < p.out->bytes; i++)
