@@ -35,8 +35,12 @@ package_dir(struct arena *a)
         const char *said = getenv("HEART_PYTHONPATH");
         char exe[PATH_MAX];
 
-        if (said && *said)
-                return arena_strdup(a, said);
+        if (said && *said) {
+                char *whole = realpath(said, NULL); /* pyworkers start in their app's folder */
+                const char *dir = arena_strdup(a, whole ? whole : said);
+                free(whole);
+                return dir;
+        }
         ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
         if (n <= 0)
                 return HEART_PYTHON_DIR;

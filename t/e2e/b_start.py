@@ -102,6 +102,11 @@ class Start(Case):
         server = self.serve("apps:\n  app: {wsgi: 'envapp', path: sub, env: {WORD: 'two words'}, processes: 1}\nroutes:\n  - {path: /, app: app}\n", {"sub/envapp.py": app})
         self.assertEqual(server.get("/").text, f"two words|{os.path.realpath(server.dir)}/sub")
 
+    def test_the_package_may_be_named_from_the_folder_where_heartd_starts(self) -> None:
+        package = os.path.relpath(os.environ.get("HEART_PYTHONPATH") or harness.BUILD / "python")
+        server = self.serve("apps:\n  good: {wsgi: good, path: sub, processes: 1}\nroutes:\n  - {path: /, app: good}\n", {"sub/good.py": GOOD}, env={"HEART_PYTHONPATH": package})
+        self.assertEqual(server.get("/").text, "fine")
+
     def test_signals(self) -> None:
         for sig in (signal.SIGTERM, signal.SIGINT):
             with self.subTest(sig=sig):
