@@ -394,7 +394,10 @@ ring_attach(PyObject *self, PyObject *args, PyObject *kwargs)
         }
         r->lanes = more;
         r->lanes[r->lane_count++] = l;
-        eventfd_ring(r->wake_fd); /* the new lane may hold requests already */
+        /* The new lane may hold requests already. Its loop may have picked us for them: we looked, but not there, and may be busy by now. */
+        eventfd_ring(r->wake_fd);
+        ipc_bell_return(r->bell);
+        eventfd_ring(l->wake_fd);
         Py_RETURN_NONE;
 }
 

@@ -24,10 +24,13 @@ OK = [("Content-Type", "text/plain")]
 
 
 class RingTest(unittest.TestCase):
+    returned_before = 0
+
     def setUp(self) -> None:
         self.world = World()
         self.ring = Ring(self.world.owner, self.world.bell_fd, self.world.wake_fd)
         self.world.attach(self.ring)
+        self.woken()
         self.addCleanup(self.world.close)
 
     def take(self, **request: Any) -> Request:
@@ -42,6 +45,12 @@ class RingTest(unittest.TestCase):
             return int.from_bytes(os.read(self.world.loop_wake_fd if fd is None else fd, 8), "little")
         except BlockingIOError:
             return 0
+
+    def returned(self, fds: List[int]) -> List[int]:
+        """How many wake-ups were handed back since the last look, then how often each loop was woken."""
+        count = loopside.lib().ipc_bell_returned(self.world.bell)
+        new, self.returned_before = count - self.returned_before, count
+        return [new, *map(self.woken, fds)]
 
     def loop_sleeps(self) -> None:
         loopside.lib().ipc_answers_sleep(self.world.answers)
@@ -648,10 +657,11 @@ class Taking(RingTest):
 
     def test_a_claimed_wake_is_given_back_by_close(self) -> None:
         threads = self.sleeping()
+        self.returned([])
         self.assertEqual(loopside.lib().ipc_bell_pick(self.world.bell), 0)  # a loop has chosen this pyworker, but not woken it yet
         self.ring.close()
         threads[0].join(5)
-        self.assertEqual((self.woken(), loopside.lib().ipc_bell_returned(self.world.bell)), (1, 1))
+        self.assertEqual(self.returned([self.world.loop_wake_fd]), [1, 1])
 
     def test_a_claimed_wake_is_given_back_by_who_found_another_request(self) -> None:
         """The window is between setting the bell's bit and the last look before sleep. A request that came too late holds the taker there:
@@ -666,6 +676,7 @@ class Taking(RingTest):
             self.addCleanup(ring.detach, lane.loop)
         self.addCleanup(ring.close)
         ring.take(20)  # attach() woke it
+        self.returned([lane.loop_wake_fd for lane in lanes])
 
         def held_by(lane: World, slot: int) -> None:
             until = time.monotonic() + 5
@@ -691,8 +702,7 @@ class Taking(RingTest):
         lanes[0].pop()  # room for the end of what it took
         assert results and results[0]
         self.assertEqual((results[0].id, lanes[0].state(second)), (1, loopside.READY))
-        self.assertEqual(loopside.lib().ipc_bell_returned(self.world.bell), 1)
-        self.assertEqual([self.woken(lane.loop_wake_fd) for lane in lanes], [1, 1], "the loops do not learn that the second waits for another pyworker")
+        self.assertEqual(self.returned([lane.loop_wake_fd for lane in lanes]), [1, 1, 1], "the loops do not learn that the second waits for another pyworker")
 
     def test_many_threads_share_the_work(self) -> None:
         names = set()
@@ -734,6 +744,23 @@ class Taking(RingTest):
         self.results[0].respond(200, OK, b"to the other loop")
         self.results.clear()
         self.assertEqual(other.answer().body, b"to the other loop")
+        self.ring.detach(8)
+        other.close()
+
+    def test_wakes_that_came_before_attach_are_given_back(self) -> None:
+        """A loop picks whoever sleeps, also one that has not got its lane yet; that one may be busy by the time it gets it."""
+        other = World(loop=8, bell=self.world.bell_fd, wake=self.world.wake_fd)
+        threads = self.sleeping()
+        early, _ = other.send(ring_bell=False)
+        self.assertEqual(other.ring_bell(), 0)
+        self.world.send(id=1)
+        threads[0].join(5)
+        assert self.results[0]
+        self.assertEqual((self.results[0].id, other.state(early)), (1, loopside.READY))
+        self.returned([])
+        other.attach(self.ring)
+        self.assertEqual(self.returned([other.loop_wake_fd]), [1, 1])
+        self.results.clear()
         self.ring.detach(8)
         other.close()
 
