@@ -4,6 +4,8 @@
 #ifndef HEART_ROUTE_H
 #define HEART_ROUTE_H
 
+#include <netinet/in.h>
+
 #include "keys.h"
 
 enum route_action { ROUTE_NONE, ROUTE_RESPOND, ROUTE_STATIC, ROUTE_REDIRECT, ROUTE_PYTHON, ROUTE_APP };
@@ -13,7 +15,30 @@ enum { M_GET = 1, M_HEAD = 2, M_POST = 4, M_PUT = 8, M_DELETE = 16, M_PATCH = 32
 
 struct route_respond  { uint32_t status; const char *type; const char *body; };
 struct route_static   { const char *root; uint64_t cache_ms; struct key_strs index; };
-struct route_redirect { const char *to; uint32_t status; };
+struct route_redirect { const char *to; uint32_t status; struct place to_place; };
+
+enum route_scheme { SCHEME_ANY, SCHEME_HTTP, SCHEME_HTTPS };      /* in the order of the words of `when.scheme` */
+enum route_slash { SLASH_STRICT, SLASH_REDIRECT, SLASH_IGNORE };  /* in the order of the words of `trailing_slash` */
+
+struct route_net { struct in6_addr addr; uint32_t bits; };        /* IPv4 is v4-mapped, its bits count from 96; what lies past the bits is zero */
+
+/* Conditions beside path, selector and method; all of them must hold. In the maps a value is exact text, or "*": there, with any value. */
+struct route_when {
+        struct place place;          /* of the map; line 0: no `when` */
+        uint32_t scheme;             /* enum route_scheme */
+        struct key_strs source;      /* as written; nets says the same, checked */
+        const struct route_net *nets;
+        size_t net_count;            /* the client's address lies in one of them; 0: anywhere */
+        struct key_map headers;      /* names in lower case */
+        struct key_map query, cookies;
+};
+
+/* How many conditions: of two routes that differ in nothing else, the one with more goes first. All networks are one condition. */
+static inline size_t
+route_when_count(const struct route_when *w)
+{
+        return (w->scheme != SCHEME_ANY) + (w->net_count > 0) + w->headers.count + w->query.count + w->cookies.count;
+}
 
 struct route {
         struct place place;
@@ -22,7 +47,11 @@ struct route {
         struct place path_place;     /* of the value, for carets */
         uint32_t methods;            /* mask; M_ANY when none was named. GET brings HEAD */
         const char *host;            /* NULL: any */
+        struct place host_place;     /* of the value, as path_place */
         const char *on;              /* ip:port::host, NULL: any */
+        struct place on_place;
+        struct route_when when;
+        uint32_t trailing_slash;     /* enum route_slash; the global key where the route says nothing */
         bool first;                  /* a regex that goes before every template */
         bool fallback;               /* set by server/: yields to a 405 (the mount of a native app) */
         enum route_action action;
