@@ -17,7 +17,7 @@ struct route_respond  { uint32_t status; const char *type; const char *body; };
 struct route_static   { const char *root; uint64_t cache_ms; struct key_strs index; };
 struct route_redirect { const char *to; uint32_t status; struct place to_place; };
 
-enum route_scheme { SCHEME_ANY, SCHEME_HTTP, SCHEME_HTTPS };      /* in the order of the words of `when.scheme` */
+enum route_scheme { WHEN_ANY, WHEN_HTTP, WHEN_HTTPS };            /* in the order of the words of `when.scheme` */
 enum route_slash { SLASH_STRICT, SLASH_REDIRECT, SLASH_IGNORE };  /* in the order of the words of `trailing_slash` */
 
 struct route_net { struct in6_addr addr; uint32_t bits; };        /* IPv4 is v4-mapped, its bits count from 96; what lies past the bits is zero */
@@ -37,7 +37,7 @@ struct route_when {
 static inline size_t
 route_when_count(const struct route_when *w)
 {
-        return (w->scheme != SCHEME_ANY) + (w->net_count > 0) + w->headers.count + w->query.count + w->cookies.count;
+        return (w->scheme != WHEN_ANY) + (w->net_count > 0) + w->headers.count + w->query.count + w->cookies.count;
 }
 
 struct route {
@@ -45,6 +45,7 @@ struct route {
         uint64_t set;                /* which keys were given */
         const char *path;            /* template, or ~regex */
         struct place path_place;     /* of the value, for carets */
+        uint32_t path_before;        /* bytes at the beginning of path that do not stand at path_place, which is where the rest begins: a mount's prefix before a decorator's path */
         uint32_t methods;            /* mask; M_ANY when none was named. GET brings HEAD */
         const char *host;            /* NULL: any */
         struct place host_place;     /* of the value, as path_place */
@@ -68,6 +69,7 @@ struct route {
         const char *root_path;       /* set by server/ for APP and PYTHON: "" or the prefix that belongs to the mount, "/shop" */
 };
 
+extern const char *const ROUTE_SLASHES[]; /* the words of enum route_slash */
 extern const struct key_table route_keys; /* from route_keys.def */
 
 #endif
