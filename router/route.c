@@ -208,12 +208,26 @@ is_token(const char *s)
         return s > start;
 }
 
+/* A value is asked for as a whole, within what the server keeps of one. */
+static int
+check_values(struct keys_reader *r, const struct key *k, const struct yaml_node *n, const struct key_map *map)
+{
+        int err = 0;
+
+        for (size_t i = 0; i < map->count; i++)
+                if (strlen(map->values[i]) > ROUTE_VALUE_MAX) {
+                        keys_error(r, n->pairs[i].value, NULL, "\"%s\": a value of more than %d bytes", k->name, ROUTE_VALUE_MAX);
+                        err = -EINVAL;
+                }
+        return err;
+}
+
 /* Names go in lower case, as the facts are asked for. */
 static int
 check_header_names(struct keys_reader *r, const struct key *k, const struct yaml_node *n, void *field)
 {
         const struct key_map *map = field;
-        int err = 0;
+        int err = check_values(r, k, n, map);
 
         for (size_t i = 0; i < map->count; i++) {
                 char *low = arena_strdup(r->arena, map->keys[i]);
@@ -242,7 +256,7 @@ check_fact_names(struct keys_reader *r, const struct key *k, const struct yaml_n
 {
         const struct key_map *map = field;
         bool cookies = strcmp(k->name, "cookies") == 0;
-        int err = 0;
+        int err = check_values(r, k, n, map);
 
         for (size_t i = 0; i < map->count; i++)
                 if (cookies ? !is_token(map->keys[i]) : map->keys[i][0] == '\0') {

@@ -17,6 +17,8 @@ struct route_respond  { uint32_t status; const char *type; const char *body; };
 struct route_static   { const char *root; uint64_t cache_ms; struct key_strs index; };
 struct route_redirect { const char *to; uint32_t status; struct place to_place; };
 
+#define ROUTE_VALUE_MAX 1024 /* bytes of a value in `when` */
+
 enum route_scheme { WHEN_ANY, WHEN_HTTP, WHEN_HTTPS };            /* in the order of the words of `when.scheme` */
 enum route_slash { SLASH_STRICT, SLASH_REDIRECT, SLASH_IGNORE };  /* in the order of the words of `trailing_slash` */
 

@@ -149,6 +149,8 @@ build_parts(struct generation *g, struct diags *d)
 
         if (e == -ENOMEM)
                 return e;
+        for (size_t i = 0; i < g->route_count; i++)
+                g->methods |= g->routes[i].methods;
         one = router_compile(g->routes, g->route_count, &g->bundle.sources, d, &g->router);
         for (size_t i = 0; one != -ENOMEM && i < sizeof(parts) / sizeof(*parts); i++) {
                 e = one < 0 ? one : e;

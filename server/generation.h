@@ -49,6 +49,7 @@ struct generation {
         struct key_origins origins;
         struct route *routes;            /* conf routes followed by the native apps' own */
         size_t route_count;
+        uint32_t methods;                /* of all routes together */
         struct router *router;
         struct tls_contexts **tls;       /* per listener; NULL: plain */
         struct action *actions;          /* per route: what dispatch.c does for it, made ready (replies, open roots) */

@@ -108,6 +108,7 @@ int request_read_more(struct request *r);
 /* dispatch.c */
 void dispatch(struct request *r);
 void dispatch_method(struct request *r);      /* 405, or the answer to OPTIONS */
+void dispatch_slash(struct request *r);       /* 308 to the spelling that the route has */
 void dispatch_python(struct request *r);      /* its body is gathered as far as it goes: hand it over */
 
 #endif
