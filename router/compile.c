@@ -750,6 +750,7 @@ router_compile(const struct route *routes, size_t count, const struct sources *s
         if ((c.r = calloc(1, sizeof(*c.r))) == NULL || (c.r->arena = arena_new()) == NULL ||
             (c.src = arena_alloc(c.a, (count + 1) * sizeof(*c.src))) == NULL)
                 goto fail;
+        c.r->given = routes;
         c.r->route_count = count;
         if ((r = compile_routes(&c)) < 0)
                 goto fail;

@@ -31,6 +31,7 @@ struct router_route {
 struct router_exact { uint32_t hash, path, path_len, leaf; };
 
 struct router {
+        const struct route *given; /* what router_compile got; borrowed */
         struct arena *arena; /* names, hosts */
         struct trie trie;
         struct router_class *classes;
