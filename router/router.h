@@ -93,6 +93,8 @@ char *router_explain(const struct router *r, struct router_scratch *s, const str
 /* For `heartctl routes`: the order of precedence (indices), pattern class of a route in words, a method mask as "GET, HEAD". */
 size_t router_order(const struct router *r, uint32_t *ret_indices, size_t room);
 const char *router_class(const struct router *r, uint32_t route);
+char *router_selector_text(const struct router *r, uint32_t route);        /* "127.0.0.1:8080::host", "*" for any; malloc'ed */
+const char *router_pattern_text(const struct router *r, uint32_t route);   /* without a selector before it; borrowed from the route */
 size_t router_methods_text(uint32_t mask, char *out, size_t room);
 uint32_t router_method_bit(struct span name); /* M_OTHER for an unknown one */
 struct router_stats { size_t nodes, bytes, regexes, routes; double build_ms; };

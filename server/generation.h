@@ -67,4 +67,15 @@ size_t generation_python_targets(const struct conf *c, const char **ret_targets,
 char *generation_show(const struct generation *g, bool json);   /* every setting, its value, the file:line it came from */
 char *generation_routes(const struct generation *g, bool json); /* in order of precedence: selector, methods, pattern, class, action, file:line */
 
+/* What one route does, in words: "static site", "app shop". malloc'ed. */
+char *route_action_text(const struct generation *g, const struct route *r);
+
+/* A request that nobody sent (trial.c). url: http://host:port/path?query, or a path alone: then it comes in at the first listener. from: the client's
+ * address, NULL: 127.0.0.1. headers: "Name: value". */
+struct trial_ask { const char *method, *url, *from; const char *headers[32]; size_t header_count; };
+/* Which route would take it, and why. 0 and a malloc'ed text; -EINVAL with a sentence in why: the question makes no sense; -ENOMEM. */
+int generation_match(const struct generation *g, const struct trial_ask *ask, bool json, char **ret_text, char *why, size_t why_room);
+/* Reads "METHOD", "URL", and any of "-HName: value", "--from=IP" as heartctl sends them. 0 or -EINVAL with a sentence in why. */
+int trial_ask_parse(const char *const *args, size_t count, struct trial_ask *ret, char *why, size_t why_room);
+
 #endif
