@@ -175,12 +175,10 @@ read_route(const struct router *r, uint32_t index, struct arena *a, struct readi
 
         memset(ret, 0, sizeof(*ret));
         ret->route = index;
-        select_split(span_of(route->path), &on, &path);
-        if (memmem(on.ptr, on.len, "::", 2) == NULL) {
-                path = span_of(route->path);
+        router_split(route->path, &on, &path);
+        if (on.len == 0)
                 on = span_of(route->on);
-        }
-        if (on.ptr != NULL && on.len > 0 && select_parse_on(on, a, &ret->select, &select_err) < 0)
+        if (on.len > 0 && select_parse_on(on, a, &ret->select, &select_err) < 0)
                 return -1;
         if (route->host != NULL && select_parse_host(span_of(route->host), a, &ret->select, &select_err) < 0)
                 return -1;
@@ -694,12 +692,12 @@ static void
 put_route(const struct explaining *e, uint32_t index)
 {
         const struct route *route = &e->r->given[index];
-        char methods[96];
+        char methods[96], *selector;
 
         router_methods_text(route->methods, methods, sizeof(methods));
         if (e->json) {
                 fprintf(e->out, "\"route\":%u,\"pattern\":\"", (unsigned)index);
-                put_text(e->out, span_of(route->path), true);
+                put_text(e->out, span_of(router_pattern_text(e->r, index)), true);
                 fprintf(e->out, "\",\"methods\":\"%s\",\"class\":\"%s\",\"file\":\"", route->methods == M_ANY ? "*" : methods, router_class(e->r, index));
                 put_text(e->out, span_of(route->place.file), true);
                 fprintf(e->out, "\",\"line\":%u", (unsigned)route->place.line);
@@ -707,9 +705,10 @@ put_route(const struct explaining *e, uint32_t index)
         }
         if (route->methods != M_ANY)
                 fprintf(e->out, "%s ", methods);
-        if (route->on != NULL || route->host != NULL)
-                fprintf(e->out, "[%s%s%s] ", route->on != NULL ? route->on : "", route->on != NULL && route->host != NULL ? " " : "", route->host != NULL ? route->host : "");
-        put_text(e->out, span_of(route->path), false);
+        if ((selector = router_selector_text(e->r, index)) != NULL && strcmp(selector, "*") != 0)
+                fprintf(e->out, "[%s] ", selector);
+        free(selector);
+        put_text(e->out, span_of(router_pattern_text(e->r, index)), false);
         if (route->place.file != NULL)
                 fprintf(e->out, "  (%s:%u)", route->place.file, (unsigned)route->place.line);
 }
@@ -889,13 +888,23 @@ router_selector_text(const struct router *r, uint32_t route)
         return text;
 }
 
+void
+router_split(const char *text, struct span *ret_on, struct span *ret_path)
+{
+        select_split(span_of(text), ret_on, ret_path);
+        if (memmem(ret_on->ptr, ret_on->len, "::", 2) != NULL)
+                return;
+        *ret_on = (struct span){ text, 0 };
+        *ret_path = span_of(text);
+}
+
 const char *
 router_pattern_text(const struct router *r, uint32_t route)
 {
         struct span on, path;
 
-        select_split(span_of(r->given[route].path), &on, &path);
-        return memmem(on.ptr, on.len, "::", 2) != NULL ? path.ptr : r->given[route].path;
+        router_split(r->given[route].path, &on, &path);
+        return path.ptr;
 }
 
 char *

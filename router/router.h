@@ -94,6 +94,8 @@ char *router_explain(const struct router *r, struct router_scratch *s, const str
 size_t router_order(const struct router *r, uint32_t *ret_indices, size_t room);
 const char *router_class(const struct router *r, uint32_t route);
 char *router_selector_text(const struct router *r, uint32_t route);        /* "127.0.0.1:8080::host", "*" for any; malloc'ed */
+/* "127.0.0.1::/debug", ":::example.com:/info" -> "127.0.0.1::" and "/debug"; on is empty where nothing stands before the path. */
+void router_split(const char *text, struct span *ret_on, struct span *ret_path);
 const char *router_pattern_text(const struct router *r, uint32_t route);   /* without a selector before it; borrowed from the route */
 size_t router_methods_text(uint32_t mask, char *out, size_t room);
 uint32_t router_method_bit(struct span name); /* M_OTHER for an unknown one */

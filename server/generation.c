@@ -24,6 +24,8 @@ generation_free(struct generation *g)
         free(g->tls);
         router_free(g->router);
         free(g->origins.list);
+        free(g->quoted.list);
+        sources_fini(&g->decorators);
         bundle_fini(&g->bundle);
         arena_free(g->arena);
         free(g);
@@ -151,7 +153,7 @@ build_parts(struct generation *g, struct diags *d)
                 return e;
         for (size_t i = 0; i < g->route_count; i++)
                 g->methods |= g->routes[i].methods;
-        one = router_compile(g->routes, g->route_count, &g->bundle.sources, d, &g->router);
+        one = router_compile(g->routes, g->route_count, &g->quoted, d, &g->router);
         for (size_t i = 0; one != -ENOMEM && i < sizeof(parts) / sizeof(*parts); i++) {
                 e = one < 0 ? one : e;
                 one = parts[i](g, d);

@@ -47,6 +47,8 @@ struct generation {
         struct bundle bundle;            /* moved in: sources serve the findings */
         struct conf conf;
         struct key_origins origins;
+        struct sources decorators;       /* the lines of Python that native apps reported */
+        struct sources quoted;           /* what findings quote: bundle.sources and decorators, borrowed from both */
         struct route *routes;            /* conf routes followed by the native apps' own */
         size_t route_count;
         uint32_t methods;                /* of all routes together */
