@@ -611,6 +611,21 @@ put_reason(const struct explaining *e, const struct reading *a, const struct rea
 
 /* ---- the nearest others ----------------------------------------------------------------------------------------------------------------- */
 
+/* Of two short paths that differ in their first word: could one have been meant for the other? */
+static bool
+first_looks_alike(struct explaining *e, const struct reading *g)
+{
+        const struct segment *seg = &g->segments[0];
+        struct span part = part_for(e, g, 0);
+        char word[64];
+        const char *words[1] = { word };
+
+        if (seg->count == 0 || seg->pieces[0]->is_param)
+                return true;
+        snprintf(word, sizeof(word), "%.*s", (int)(seg->pieces[0]->text.len < 63 ? seg->pieces[0]->text.len : 63), seg->pieces[0]->text.ptr);
+        return diag_nearest(part, words, 1) != NULL;
+}
+
 static uint32_t
 distance_of(struct explaining *e, const struct reading *g, enum path_fit fit, uint32_t at)
 {
@@ -627,16 +642,8 @@ distance_of(struct explaining *e, const struct reading *g, enum path_fit fit, ui
                         return NEAR_NOT;
                 return bases[fit] + (gap < 90 ? gap : 90);
         }
-        if (fit == FIT_SEGMENT && at == 0 && g->segment_count == 1 && g->segments[0].pieces != NULL && g->segments[0].count > 0 && !g->segments[0].pieces[0]->is_param) {
-                char word[64], said[64]; /* one word instead of another: near only when it looks so */
-                const char *words[1] = { word };
-                struct span part = part_for(e, g, 0);
-
-                snprintf(word, sizeof(word), "%.*s", (int)g->segments[0].pieces[0]->text.len, g->segments[0].pieces[0]->text.ptr);
-                snprintf(said, sizeof(said), "%.*s", (int)(part.len < 63 ? part.len : 63), part.ptr);
-                if (diag_nearest(span_of(said), words, 1) == NULL)
-                        return NEAR_NOT;
-        }
+        if (fit == FIT_SEGMENT && at == 0 && (g->segment_count < 3 || g->rest) && !first_looks_alike(e, g))
+                return NEAR_NOT;
         all_lacks(&l, g, FIT_WHOLE, 0);
         return bases[fit] + l.count;
 }

@@ -93,8 +93,8 @@ yaml_of(const struct reported *p, const struct json_value *v)
                 if ((n->pairs = arena_alloc(p->a, (v->count + 1) * sizeof(*n->pairs))) == NULL)
                         return NULL;
                 break;
-        default: /* the package reports strings only */
-                n->kind = YAML_NULL;
+        default: /* the package reports strings only: anything else is refused, as a list would be */
+                n->kind = YAML_SEQ;
                 return n;
         }
         n->count = v->count;
