@@ -48,6 +48,9 @@ answer(const struct router *r, const struct route *routes, const char *path, con
                 router_methods_text(m.allow, methods, sizeof(methods));
                 snprintf(out, room, "405 %s", methods);
                 break;
+        case ROUTER_SLASH:
+                snprintf(out, room, "308 %s", routes[m.route].python);
+                break;
         case ROUTER_FAILED:
                 snprintf(out, room, "500");
                 break;
