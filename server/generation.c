@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "aside.h"
 #include "dispatch.h"
 #include "generation_priv.h"
 #include "tls.h"
@@ -193,4 +194,23 @@ generation_build(struct bundle *b, bool with_router, struct diags *d, struct gen
 fail:
         generation_free(g);
         return e;
+}
+
+struct building { struct bundle *b; bool with_router; struct diags *d; struct generation **ret; int e; };
+
+static void
+build_here(void *arg)
+{
+        struct building *b = arg;
+
+        b->e = generation_build(b->b, b->with_router, b->d, b->ret);
+}
+
+int
+generation_build_aside(struct bundle *b, bool with_router, struct diags *d, struct generation **ret)
+{
+        struct building building = { b, with_router, d, ret, -ENOMEM };
+
+        aside_run(build_here, &building);
+        return building.e;
 }

@@ -61,6 +61,8 @@ struct generation {
  * 0, -EINVAL with findings, -ENOMEM. */
 int generation_build(struct bundle *b, bool with_router, struct diags *d, struct generation **ret);
 void generation_free(struct generation *g);
+/* The same, with little claim on the processor (aside.h): where requests are being served. */
+int generation_build_aside(struct bundle *b, bool with_router, struct diags *d, struct generation **ret);
 
 /* Numbers of `python: module:function` targets: the list that the implicit app's pyworkers get at start; a route's `handler` is an index into it. */
 size_t generation_python_targets(const struct conf *c, const char **ret_targets, size_t room);
