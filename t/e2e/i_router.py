@@ -132,6 +132,16 @@ routes:
         self.assertEqual([self.server.get(target).status for target in ("/", "/x", "/x/", "/u/x/", "/bare//")], [404] * 5)
 
 
+class Folders(Case):
+    def test_the_slash_of_a_folder_leads_to_no_other_host(self) -> None:
+        server = self.serve("routes:\n  - {path: '/{f:path}', static: {root: site}}\n", {"site/a b/index.html": "here", "site/x/index.html": "x"})
+        for sent, wanted in (("/x", "/x/"), ("/x?q=//a", "/x/?q=//a"), ("/a%20b", "/a%20b/"), ("/%61%20b", "/a%20b/"), ("/./x", "/x/"), ("//x", "/.//x/"), ("///x", "/.///x/"),
+                             ("//evil.example/%2e%2e/x", "/.//x/"), ("//evil.example/../x", "/.//x/")):
+            answer = server.get(sent)
+            self.assertEqual((answer.status, answer.header("location")), (308, wanted), sent)
+            self.assertEqual(server.get(wanted).status, 200)
+
+
 class Methods(Served):
     CONFIG = """
 routes:
