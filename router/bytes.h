@@ -65,10 +65,34 @@ bytes_slashes(const char *p, size_t n)
 
                 return m0 | m1 << b | m2 << c | m3 << last;
         }
-        if (n >= 8)
-                return bytes_word_slashes(bytes_word(p)) | bytes_word_slashes(bytes_word(p + n - 8)) << (n - 8);
+        if (n >= 8) {
+                __m128i both = _mm_unpacklo_epi64(_mm_loadl_epi64((const __m128i *)(const void *)p), _mm_loadl_epi64((const __m128i *)(const void *)(p + n - 8)));
+                uint64_t m = (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(both, slash));
+
+                return (m & 0xff) | (m >> 8) << (n - 8);
+        }
 #endif
         return bytes_slashes_portable(p, n);
+}
+
+/* The whole of a text of fewer than eight bytes, zero behind it. */
+static inline uint64_t
+bytes_short(const char *p, size_t n)
+{
+        if (n >= 4) {
+                uint32_t lo, hi;
+
+                memcpy(&lo, p, 4);
+                memcpy(&hi, p + n - 4, 4);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+                lo = __builtin_bswap32(lo);
+                hi = __builtin_bswap32(hi);
+#endif
+                return lo | (uint64_t)hi << (8 * (n - 4));
+        }
+        if (n == 0)
+                return 0;
+        return (unsigned char)p[0] | (uint64_t)(unsigned char)p[n / 2] << (8 * (n / 2)) | (uint64_t)(unsigned char)p[n - 1] << (8 * (n - 1));
 }
 
 /* A piece of text as two words: its first eight bytes and its last eight (zero when there are no more than eight). With the length they are
@@ -81,7 +105,7 @@ bytes_low(uint64_t w, size_t n) /* the lowest n bytes; n >= 8: all */
         return n >= 8 ? w : w & ((UINT64_C(1) << (8 * n)) - 1);
 }
 
-/* The key of text[from..end). text has `room` >= 8 readable bytes, and end <= room. */
+/* The key of text[from..end). text has `room` >= 8 readable bytes, and end <= room. Loads are moved rather than cut: nothing to mispredict. */
 static inline struct bytes_key
 bytes_key(const char *text, size_t room, size_t from, size_t end)
 {
@@ -91,20 +115,19 @@ bytes_key(const char *text, size_t room, size_t from, size_t end)
         return (struct bytes_key){ bytes_low(a, n), n > 8 ? b : 0 };
 }
 
-/* Every byte counts: texts that differ in one place only must not meet more often than others. `node` says where the text stands. */
+/* Where a text at a node is looked for: in the highest bits of it. Every byte counts: texts that differ in one place only must not meet more often
+ * than others. */
 static inline uint64_t
 bytes_hash(struct bytes_key k, const char *p, size_t n, uint32_t node)
 {
-        uint64_t h = k.a ^ (k.b << 23 | k.b >> 41) ^ n;
+        uint64_t h = k.a ^ (k.b << 23 | k.b >> 41);
 
         if (__builtin_expect(n > 16, 0))
                 for (size_t i = 8; i + 8 < n; i += 8) {
                         h = (h ^ bytes_word(p + i)) * UINT64_C(0xff51afd7ed558ccd);
                         h ^= h >> 32;
                 }
-        h *= UINT64_C(0x9e3779b97f4a7c15);
-        h ^= h >> 32;
-        return (h ^ (uint64_t)node * UINT64_C(0xc2b2ae3d)) * UINT64_C(0xc4ceb9fe1a85ec53);
+        return (h + (uint64_t)node * UINT64_C(0xc2b2ae3d27d4eb4f)) * UINT64_C(0x9e3779b97f4a7c15);
 }
 
 #endif

@@ -24,15 +24,16 @@ ask_table(const struct walk *w, const struct trie_leaf *l)
         struct verdict v = { TRIE_NONE, 0 };
 
         if (!w->slash)
-                return (struct verdict){ l->route[w->method], l->allow };
+                return (struct verdict){ trie_leaf_route(w->t, l, w->method), l->allow };
         for (unsigned m = 0; m < TRIE_METHODS; m++) {
+                uint32_t route = trie_leaf_route(w->t, l, m);
                 bool tells;
 
-                if (l->route[m] == TRIE_NONE || !is_there(w, l->route[m], &tells))
+                if (route == TRIE_NONE || !is_there(w, route, &tells))
                         continue;
                 v.allow |= tells ? 1u << m : 0;
                 if (m == w->method)
-                        v.route = l->route[m];
+                        v.route = route;
         }
         return v;
 }
@@ -95,7 +96,7 @@ leaf_take(struct walk *w, const struct trie_leaf *l)
 
         w->allow |= v.allow;
         if (v.route != TRIE_NONE && !w->found) {
-                walk_fill(w, v.route);
+                walk_fill(w->r, l, v.route, w->ret);
                 w->found = true;
                 if (!w->collect)
                         return STEP_FOUND;
@@ -103,10 +104,11 @@ leaf_take(struct walk *w, const struct trie_leaf *l)
         }
         if (l->fallback == TRIE_NONE || w->slash)
                 return STEP_ON;
-        v = ask(w, &w->t->leaves[l->fallback]);
+        l = &w->t->leaves[l->fallback];
+        v = ask(w, l);
         w->fallback_allow |= v.allow;
         if (v.route != TRIE_NONE && !w->found && !w->has_fallback) {
-                walk_fill(w, v.route);
+                walk_fill(w->r, l, v.route, w->ret);
                 w->has_fallback = true;
                 keep(w);
         }

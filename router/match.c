@@ -38,12 +38,12 @@ walk_class(struct walk *w, uint32_t index)
         const struct router_class *c = &w->r->classes[index];
         enum step step;
 
-        if (c->first.lengths != 0 && !w->slash && (step = walk_regexes(w, &c->first)) != STEP_ON)
+        if ((c->first.lengths | c->first.folders) != 0 && !w->slash && (step = walk_regexes(w, &c->first)) != STEP_ON)
                 return step;
         if (c->trie != TRIE_NONE && (step = walk_trie(w, c->trie)) != STEP_ON)
                 return step;
         /* a regex says itself which slashes it takes */
-        return c->regexes.lengths != 0 && !w->slash ? walk_regexes(w, &c->regexes) : STEP_ON;
+        return (c->regexes.lengths | c->regexes.folders) != 0 && !w->slash ? walk_regexes(w, &c->regexes) : STEP_ON;
 }
 
 /* The class with exactly this selector, if there is one. */
@@ -211,14 +211,12 @@ settle(struct walk *w, enum step step)
         return ROUTER_METHOD;
 }
 
-enum router_verdict
-router_match(const struct router *r, struct router_scratch *s, const struct router_query *q, struct router_match *ret)
+static __attribute__((noinline)) enum router_verdict
+match_any(const struct router *r, struct router_scratch *s, const struct router_query *q, struct router_match *ret)
 {
         struct walk w;
         enum step step;
 
-        assert(q->method != 0 && (q->method & (q->method - 1)) == 0 && q->method <= M_OTHER);
-        assert(q->path.len > 0 && q->path.len < UINT32_MAX && q->path.ptr[0] == '/');
         w.r = r;
         w.t = &r->trie;
         w.s = s;
@@ -229,8 +227,30 @@ router_match(const struct router *r, struct router_scratch *s, const struct rout
         w.slow = w.collect = q->method == M_OPTIONS;
         w.slash = w.found = w.has_fallback = false;
         walk_begin(&w, q->path.ptr, (uint32_t)q->path.len);
+        step = walk_all(&w, q);
+        return step == STEP_FOUND ? ROUTER_FOUND : settle(&w, step);
+}
+
+enum router_verdict
+router_match(const struct router *r, struct router_scratch *s, const struct router_query *q, struct router_match *ret)
+{
+        size_t len = q->path.len;
+
+        assert(q->method != 0 && (q->method & (q->method - 1)) == 0 && q->method <= M_OTHER);
+        assert(len > 0 && len < UINT32_MAX && q->path.ptr[0] == '/');
         ret->param_count = 0;
         ret->allow = 0;
-        step = walk_all(&w, q);
-        return __builtin_expect(step == STEP_FOUND, 1) ? ROUTER_FOUND : settle(&w, step);
+        if (r->straight != TRIE_NONE && len < 64 && q->method != M_OPTIONS) {
+                uint32_t index = straight(&r->trie, r->straight, q->path.ptr, (uint32_t)len, ret->params), route;
+
+                if (index != TRIE_NONE) {
+                        const struct trie_leaf *l = &r->trie.leaves[index];
+
+                        if ((route = trie_leaf_route(&r->trie, l, (uint32_t)__builtin_ctz(q->method))) != TRIE_NONE) {
+                                walk_fill(r, l, route, ret);
+                                return ROUTER_FOUND;
+                        }
+                }
+        }
+        return match_any(r, s, q, ret);
 }

@@ -30,31 +30,104 @@ pack_classes(struct compiler *c)
         return 0;
 }
 
+/* ---- names ---------------------------------------------------------------------------------------------------------------------------- */
+
+static uint64_t
+hash_params(const struct pattern *p)
+{
+        uint64_t h = UINT64_C(0xcbf29ce484222325);
+
+        for (uint32_t k = 0; k < p->param_count; k++) {
+                for (size_t i = 0; i < p->params[k].name.len; i++)
+                        h = (h ^ (unsigned char)p->params[k].name.ptr[i]) * UINT64_C(0x100000001b3);
+                h = (h ^ ((uint64_t)p->params[k].type << 8)) * UINT64_C(0x100000001b3);
+        }
+        return h ^ h >> 32;
+}
+
+static bool
+same_params(const struct router_param_def *defs, const struct pattern *p)
+{
+        for (uint32_t k = 0; k < p->param_count; k++)
+                if (defs[k].type != p->params[k].type || !span_is(defs[k].name, p->params[k].name))
+                        return false;
+        return true;
+}
+
+static int
+add_params(struct router *r, const struct pattern *p, uint32_t *ret_first)
+{
+        *ret_first = (uint32_t)r->param_count;
+        for (uint32_t k = 0; k < p->param_count; k++) {
+                char *name = arena_strndup(r->arena, p->params[k].name.ptr, p->params[k].name.len);
+
+                if (name == NULL)
+                        return -ENOMEM;
+                r->params[r->param_count++] = (struct router_param_def){ { name, p->params[k].name.len }, p->params[k].type };
+        }
+        return 0;
+}
+
+/* Routes that call their parameters the same share one list of names: few are in use, and those stay in the cache. */
+static int
+find_params(struct compiler *c, struct source_route **table, uint32_t mask, struct source_route *s, uint32_t *ret_first)
+{
+        struct router *r = c->r;
+        uint32_t i = (uint32_t)hash_params(&s->pattern) & mask;
+
+        *ret_first = 0;
+        if (s->pattern.param_count == 0)
+                return 0;
+        for (; table[i] != NULL; i = (i + 1) & mask) {
+                *ret_first = r->routes[table[i] - c->src].param_first;
+                if (table[i]->pattern.param_count == s->pattern.param_count && same_params(r->params + *ret_first, &s->pattern))
+                        return 0;
+        }
+        table[i] = s;
+        return add_params(r, &s->pattern, ret_first);
+}
+
+/* What the leaf says of its parameters, unless its routes differ in it. */
+static void
+leaf_params(struct trie *t, const struct source_route *s, uint32_t first, bool fallback, bool is_first)
+{
+        struct trie_leaf *l = &t->leaves[s->leaf->packed];
+
+        if (fallback)
+                l = &t->leaves[l->fallback];
+        l->param_count = (uint8_t)s->pattern.param_count;
+        l->param_first = is_first || l->param_first == first ? first : TRIE_NONE;
+}
+
+static uint32_t table_mask(size_t count);
+
 static int
 pack_routes(struct compiler *c)
 {
         struct router *r = c->r;
+        uint32_t mask = table_mask(c->count), first;
+        struct source_route **table = arena_alloc(c->a, ((size_t)mask + 1) * sizeof(struct source_route *));
         size_t params = 0;
+        int e;
 
         for (size_t i = 0; i < c->count; i++)
                 params += c->src[i].pattern.param_count;
         r->routes = calloc(c->count + 1, sizeof(*r->routes));
         r->params = calloc(params + 1, sizeof(*r->params));
-        if (r->routes == NULL || r->params == NULL)
+        if (table == NULL || r->routes == NULL || r->params == NULL)
                 return -ENOMEM;
         for (size_t i = 0; i < c->count; i++) {
-                const struct pattern *p = &c->src[i].pattern;
+                struct source_route *s = &c->src[i];
+                bool is_first = true;
 
-                r->routes[i] = (struct router_route){ (uint32_t)r->param_count, p->param_count, p->class_name };
-                if (p->is_regex && c->routes[i].first)
+                if ((e = find_params(c, table, mask, s, &first)) < 0)
+                        return e;
+                r->routes[i] = (struct router_route){ first, s->pattern.param_count, s->pattern.class_name };
+                if (s->pattern.is_regex && c->routes[i].first)
                         r->routes[i].class_name = "regex, first";
-                for (uint32_t k = 0; k < p->param_count; k++) {
-                        char *name = arena_strndup(r->arena, p->params[k].name.ptr, p->params[k].name.len);
-
-                        if (name == NULL)
-                                return -ENOMEM;
-                        r->params[r->param_count++] = (struct router_param_def){ { name, p->params[k].name.len }, p->params[k].type };
-                }
+                for (uint32_t k = 0; k < s->leaf->count; k++)
+                        is_first &= s->leaf->routes[k].fallback != c->routes[i].fallback || s->leaf->routes[k].route >= i;
+                leaf_params(&r->trie, s, first, c->routes[i].fallback, is_first);
         }
         return 0;
 }
@@ -223,6 +296,6 @@ pack_all(struct compiler *c)
 
         if ((r = pack_classes(c)) < 0 || (r = pack_routes(c)) < 0 || (r = rank_routes(c)) < 0 || (r = index_classes(c->r)) < 0)
                 return r;
-        trie_trim(&c->r->trie);
-        return 0;
+        c->r->straight = c->r->only_any && (c->r->classes[0].first.lengths | c->r->classes[0].first.folders) == 0 ? c->r->classes[0].trie : TRIE_NONE;
+        return trie_seal(&c->r->trie);
 }

@@ -35,6 +35,7 @@ struct router {
         uint32_t class_mask;
         uint8_t listener_hosts[4]; /* by listener kind (addr * 2 + port): bit 1 << host_kind where there is such a class */
         bool only_any;             /* one class, and it selects nothing */
+        uint32_t straight;         /* only_any, and no regex goes first: the root of the templates. Else TRIE_NONE */
         bool has_slashes;          /* some route is not strict about the slash at the end */
         struct router_route *routes;
         struct router_param_def *params;

@@ -90,7 +90,43 @@ add_candidates(struct trie *t, const struct build_leaf *b, bool fallback, struct
         for (uint32_t i = 0; i < b->count; i++)
                 if (b->routes[i].fallback == fallback)
                         t->candidates[t->candidate_count++] = (struct trie_candidate){ b->routes[i].route, b->routes[i].methods };
-        l->candidate_count = t->candidate_count - l->candidate;
+        if (t->candidate_count - l->candidate > UINT16_MAX)
+                return -E2BIG;
+        l->candidate_count = (uint16_t)(t->candidate_count - l->candidate);
+        return 0;
+}
+
+/* route[m] is the route of each method: as indices of the few different ones, or all of them beside. */
+static int
+pack_methods(struct trie *t, const uint32_t *route, struct trie_leaf *l)
+{
+        uint32_t count = 0;
+        int r;
+
+        for (unsigned m = 0; m < TRIE_METHODS; m++) {
+                uint32_t k = 0;
+
+                while (k < count && l->route[k] != route[m])
+                        k++;
+                if (route[m] == TRIE_NONE)
+                        k = LEAF_NONE;
+                else if (k == TRIE_LEAF_ROUTES)
+                        k = LEAF_MORE;
+                else if (k == count)
+                        l->route[count++] = route[m];
+                l->which |= k << (4 * m);
+                l->allow |= (uint8_t)(route[m] != TRIE_NONE ? 1u << m : 0);
+                if (k != LEAF_MORE || l->candidate != 0)
+                        continue;
+                if (t->more_count == 0 && (r = GROW(t, more, more, 1)) < 0) /* so that 0 says: none yet */
+                        return r;
+                t->more_count += t->more_count == 0;
+                if ((r = GROW(t, more, more, TRIE_METHODS)) < 0)
+                        return r;
+                l->candidate = t->more_count;
+                memcpy(t->more + t->more_count, route, TRIE_METHODS * sizeof(*route));
+                t->more_count += TRIE_METHODS;
+        }
         return 0;
 }
 
@@ -98,24 +134,23 @@ add_candidates(struct trie *t, const struct build_leaf *b, bool fallback, struct
 static int
 add_leaf_half(struct trie *t, const struct build_leaf *b, bool fallback, uint32_t *ret_index)
 {
-        struct trie_leaf l = { .fallback = TRIE_NONE };
+        struct trie_leaf l = { .fallback = TRIE_NONE, .param_first = TRIE_NONE };
+        uint32_t route[TRIE_METHODS];
         int r = GROW(t, leaf, leaves, 1);
 
         if (r < 0)
                 return r;
         for (unsigned m = 0; m < TRIE_METHODS; m++)
-                l.route[m] = TRIE_NONE;
-        if (b->has_conditions && (r = add_candidates(t, b, fallback, &l)) < 0)
-                return r;
+                route[m] = TRIE_NONE;
         for (uint32_t i = 0; i < b->count && !b->has_conditions; i++)
                 for (unsigned m = 0; m < TRIE_METHODS; m++)
-                        if (b->routes[i].fallback == fallback && b->routes[i].methods & 1u << m && l.route[m] == TRIE_NONE)
-                                l.route[m] = b->routes[i].route;
+                        if (b->routes[i].fallback == fallback && b->routes[i].methods & 1u << m && route[m] == TRIE_NONE)
+                                route[m] = b->routes[i].route;
         /* HEAD follows GET unless a route asked for it */
-        if (l.route[__builtin_ctz(M_HEAD)] == TRIE_NONE)
-                l.route[__builtin_ctz(M_HEAD)] = l.route[__builtin_ctz(M_GET)];
-        for (unsigned m = 0; m < TRIE_METHODS; m++)
-                l.allow |= l.route[m] != TRIE_NONE ? 1u << m : 0;
+        if (route[__builtin_ctz(M_HEAD)] == TRIE_NONE)
+                route[__builtin_ctz(M_HEAD)] = route[__builtin_ctz(M_GET)];
+        if ((r = pack_methods(t, route, &l)) < 0 || (b->has_conditions && (r = add_candidates(t, b, fallback, &l)) < 0))
+                return r;
         *ret_index = t->leaf_count;
         t->leaves[t->leaf_count++] = l;
         return 0;
@@ -212,7 +247,7 @@ add_slot(struct trie *t, uint32_t place, struct span s, uint32_t target)
         assert(t->slot_count < t->slot_mask); /* trie_find ends at a free one */
         while (t->slots[i].target != TRIE_NONE)
                 i = (i + 1) & t->slot_mask;
-        t->slots[i] = (struct trie_slot){ k.a, k.b, place, target, text, (uint32_t)s.len };
+        t->slots[i] = (struct trie_slot){ k.a, k.b, place, (uint32_t)s.len, target, text };
         t->slot_count++;
         return 0;
 }
@@ -290,6 +325,24 @@ fill_multi(struct trie *t, const struct build_edge *b, struct trie_edge *out)
 
 static int fill_node(struct trie *t, uint32_t index, struct build_node *b);
 
+/* The node of b, or its leaf when that is all. */
+static int
+add_target(struct trie *t, struct build_node *b, uint32_t *ret)
+{
+        uint32_t index;
+        int r;
+
+        if (b->kid_count + b->edge_count > 0 || b->leaf == NULL) {
+                if ((r = GROW(t, node, nodes, 1)) < 0)
+                        return r;
+                *ret = index = t->node_count++;
+                return fill_node(t, index, b);
+        }
+        if ((r = add_leaf(t, b->leaf, &index)) == 0)
+                *ret = index | TRIE_LEAF;
+        return r;
+}
+
 static int
 new_nodes(struct trie *t, uint32_t count, uint32_t *ret_first)
 {
@@ -323,39 +376,35 @@ fill_edge(struct trie *t, uint32_t index, const struct build_edge *b)
                         return r;
                 e.suffix_len = (uint16_t)last->text.len;
         }
-        if ((r = add_text(t, b->prefix, &e.prefix)) < 0 || (r = new_nodes(t, 1, &e.target)) < 0)
+        if ((r = add_text(t, b->prefix, &e.prefix)) < 0 || (r = add_target(t, b->target, &e.target)) < 0)
                 return r;
         e.prefix_len = (uint16_t)b->prefix.len;
         t->edges[index] = e;
-        return fill_node(t, e.target, b->target);
+        return 0;
 }
 
 static int
 fill_kids(struct trie *t, uint32_t index, struct build_node *b)
 {
-        uint32_t first;
+        struct bytes_key k;
+        uint32_t target, text;
         int r;
 
-        if (b->kid_count == 0)
-                return 0;
-        if ((r = new_nodes(t, b->kid_count, &first)) < 0)
-                return r;
-        if (b->kid_count == 1) {
-                struct bytes_key k = key_of(b->kids[0]->literal);
-                uint32_t text;
-
-                if ((r = keep_text(t, b->kids[0]->literal, &text)) < 0)
-                        return r;
-                t->nodes[index].a = k.a;
-                t->nodes[index].b = k.b;
-                t->nodes[index].kid = first;
-                t->nodes[index].kid_len = (uint32_t)b->kids[0]->literal.len;
-                t->nodes[index].kid_text = text;
-        }
+        t->nodes[index].has_literals = b->kid_count > 0;
         t->nodes[index].has_slots = b->kid_count > 1;
         for (uint32_t i = 0; i < b->kid_count; i++)
-                if ((b->kid_count > 1 && (r = add_slot(t, index, b->kids[i]->literal, first + i)) < 0) || (r = fill_node(t, first + i, b->kids[i])) < 0)
+                if ((r = add_target(t, b->kids[i], &target)) < 0 || (b->kid_count > 1 && (r = add_slot(t, index, b->kids[i]->literal, target)) < 0))
                         return r;
+        if (b->kid_count != 1)
+                return 0;
+        if ((r = keep_text(t, b->kids[0]->literal, &text)) < 0)
+                return r;
+        k = key_of(b->kids[0]->literal);
+        t->nodes[index].a = k.a;
+        t->nodes[index].b = k.b;
+        t->nodes[index].kid = target;
+        t->nodes[index].kid_len = (uint32_t)b->kids[0]->literal.len;
+        t->nodes[index].kid_text = text;
         return 0;
 }
 
@@ -372,10 +421,9 @@ fill_weak(struct trie *t, uint32_t index, struct build_edge *b)
                 t->nodes[index].rest = leaf;
                 return 0;
         }
-        if ((r = new_nodes(t, 1, &target)) < 0)
-                return r;
-        t->nodes[index].str = target;
-        return fill_node(t, target, b->target);
+        if ((r = add_target(t, b->target, &target)) == 0)
+                t->nodes[index].str = target;
+        return r;
 }
 
 /* Where many edges have prefixes, each prefix leads to its edges. */
@@ -457,6 +505,13 @@ trie_pack(struct trie *t, struct build_node *root, uint32_t *ret_root)
 
 /* ---- regexes for whole paths ---------------------------------------------------------------------------------------------------- */
 
+/* Whatever the bytes are, and however many. */
+static bool
+takes_any(const struct byte_map *m)
+{
+        return m->min == 0 && m->max == UINT32_MAX && (m->bits[0] & m->bits[1] & m->bits[2] & m->bits[3]) == UINT64_MAX;
+}
+
 /* The literal before a program's first piece, the pieces and the literals behind them. */
 static int
 add_program(struct trie *t, const struct simple_program *p, struct trie_regex_route *x)
@@ -472,6 +527,8 @@ add_program(struct trie *t, const struct simple_program *p, struct trie_regex_ro
                 const struct simple_piece *from = &p->pieces[i];
                 struct trie_piece piece = { .kind = EDGE_MAP, .is_param = from->name.ptr != NULL, .literal_len = (uint16_t)from->literal.len };
 
+                if (takes_any(&from->map))
+                        piece.kind = EDGE_STR;
                 if ((r = GROW(t, piece, pieces, 1)) < 0 || (r = add_map(t, &from->map, &piece.data)) < 0 || (r = add_text(t, from->literal, &piece.literal)) < 0)
                         return r;
                 t->pieces[t->piece_count++] = piece;
@@ -515,76 +572,81 @@ trie_pack_prefixes(struct trie *t, struct build_node *root, struct trie_prefixes
                 assert(prefix.len < 64);
                 if ((r = add_list(t, root->kids[i], &list)) < 0 || (r = add_slot(t, place, prefix, list)) < 0)
                         return r;
-                ret->lengths |= UINT64_C(1) << prefix.len;
+                *(prefix.len > 0 && prefix.ptr[prefix.len - 1] == '/' ? &ret->folders : &ret->lengths) |= UINT64_C(1) << prefix.len;
         }
         return 0;
 }
 
 /* ---- the whole ------------------------------------------------------------------------------------------------------------------- */
 
-static void
-array_trim(void **array, uint32_t count, uint32_t *room, size_t size)
-{
-        void *less;
+/* The arrays that a lookup reads, and the bytes that they need. */
+struct part { void **array; size_t bytes; };
+enum { PARTS = 10 };
 
-        if (count > 0 && count < *room && (less = realloc(*array, count * size)) != NULL) {
-                *array = less;
-                *room = count;
-        }
+static void
+parts_of(struct trie *t, struct part *p)
+{
+        const struct part all[PARTS] = {
+                { (void **)&t->slots, t->slots != NULL ? ((size_t)t->slot_mask + 1) * sizeof(*t->slots) : 0 },
+                { (void **)&t->nodes, t->node_count * sizeof(*t->nodes) },
+                { (void **)&t->leaves, t->leaf_count * sizeof(*t->leaves) },
+                { (void **)&t->edges, t->edge_count * sizeof(*t->edges) },
+                { (void **)&t->pieces, t->piece_count * sizeof(*t->pieces) },
+                { (void **)&t->maps, t->map_count * sizeof(*t->maps) },
+                { (void **)&t->lists, t->list_count * sizeof(*t->lists) },
+                { (void **)&t->regex_routes, t->regex_route_count * sizeof(*t->regex_routes) },
+                { (void **)&t->candidates, t->candidate_count * sizeof(*t->candidates) },
+                { (void **)&t->text, t->text_len },
+        };
+
+        memcpy(p, all, sizeof(all));
 }
 
-#define TRIM(t, name, array) array_trim((void **)&(t)->array, (t)->name##_count, &(t)->_##name##_room, sizeof(*(t)->array))
-
-void
-trie_trim(struct trie *t)
+/* Each at a cache line of its own, all in one block. */
+int
+trie_seal(struct trie *t)
 {
-        struct trie_node *aligned;
-        size_t bytes = (size_t)t->node_count * sizeof(*t->nodes);
+        struct part parts[PARTS];
+        size_t bytes = 64, at = 0;
 
-        /* so that no node straddles two cache lines */
-        if (bytes > 0 && (aligned = aligned_alloc(64, (bytes + 63) & ~(size_t)63)) != NULL) {
-                memcpy(aligned, t->nodes, bytes);
-                free(t->nodes);
-                t->nodes = aligned;
-                t->_node_room = t->node_count;
+        parts_of(t, parts);
+        for (unsigned i = 0; i < PARTS; i++)
+                bytes += (parts[i].bytes + 63) & ~(size_t)63;
+        if ((t->block = aligned_alloc(64, bytes)) == NULL)
+                return -ENOMEM;
+        for (unsigned i = 0; i < PARTS; i++) {
+                void *to = (char *)t->block + at;
+
+                if (parts[i].bytes > 0)
+                        memcpy(to, *parts[i].array, parts[i].bytes);
+                free(*parts[i].array);
+                *parts[i].array = to;
+                at += (parts[i].bytes + 63) & ~(size_t)63;
         }
-        TRIM(t, edge, edges);
-        TRIM(t, leaf, leaves);
-        TRIM(t, candidate, candidates);
-        TRIM(t, piece, pieces);
-        TRIM(t, map, maps);
-        TRIM(t, regex, regexes);
-        TRIM(t, list, lists);
-        TRIM(t, regex_route, regex_routes);
-        array_trim((void **)&t->text, t->text_len, &t->_text_room, 1);
+        t->block_bytes = bytes;
+        return 0;
 }
 
 void
 trie_fini(struct trie *t)
 {
+        struct part parts[PARTS];
+
+        parts_of(t, parts);
+        for (unsigned i = 0; i < PARTS && t->block == NULL; i++)
+                free(*parts[i].array);
         for (uint32_t i = 0; i < t->regex_count; i++)
                 regex_fini(&t->regexes[i]);
-        free(t->nodes);
-        free(t->edges);
-        free(t->leaves);
-        free(t->pieces);
-        free(t->maps);
+        free(t->block);
         free(t->regexes);
-        free(t->lists);
-        free(t->regex_routes);
-        free(t->candidates);
-        free(t->slots);
-        free(t->text);
+        free(t->more);
         memset(t, 0, sizeof(*t));
 }
 
 size_t
 trie_bytes(const struct trie *t)
 {
-        size_t bytes = t->_node_room * sizeof(*t->nodes) + t->_edge_room * sizeof(*t->edges) + t->_leaf_room * sizeof(*t->leaves) +
-                       t->_piece_room * sizeof(*t->pieces) + t->_map_room * sizeof(*t->maps) + t->_regex_room * sizeof(*t->regexes) +
-                       t->_list_room * sizeof(*t->lists) + t->_regex_route_room * sizeof(*t->regex_routes) + t->_text_room +
-                       t->_candidate_room * sizeof(*t->candidates) + (t->slots != NULL ? ((size_t)t->slot_mask + 1) * sizeof(*t->slots) : 0);
+        size_t bytes = t->block_bytes + t->_regex_room * sizeof(*t->regexes) + t->_more_room * sizeof(*t->more);
 
         for (uint32_t i = 0; i < t->regex_count; i++)
                 bytes += regex_bytes(&t->regexes[i]);

@@ -33,7 +33,8 @@ struct trie_node {
         uint32_t edge;         /* first of all other edges; they are neighbours, strongest first */
         uint16_t edge_count;
         uint16_t plain;        /* edges from this one on have no prefix */
-        bool has_slots;        /* several literal children */
+        bool has_literals;     /* literal children */
+        bool has_slots;        /* several of them */
         bool has_others;       /* edges, str or rest */
         bool indexed;
 };
@@ -56,7 +57,7 @@ struct trie_edge {
 struct trie_piece {
         uint32_t literal;
         uint16_t literal_len;
-        uint8_t kind;  /* one of STR..MAP; MAP alone in a program */
+        uint8_t kind;  /* one of STR..MAP; in a program MAP, or STR for a last piece that takes anything */
         bool is_param; /* in a program; elsewhere always */
         uint32_t data;
 };
@@ -65,23 +66,33 @@ struct trie_piece {
 struct trie_slot {
         uint64_t a, b;   /* bytes_key */
         uint32_t place;  /* node; with TRIE_PREFIX: prefixes of its edges */
+        uint32_t len;
         uint32_t target; /* node; edge; list. TRIE_NONE: this slot is free */
-        uint32_t text, len;
+        uint32_t text;
 };
 static_assert(sizeof(struct trie_slot) == 32, "two slots to a cache line");
 #define TRIE_PREFIX UINT32_C(0x80000000)
+/* In the place of a node behind which nothing comes but a leaf: that leaf. */
+#define TRIE_LEAF UINT32_C(0x80000000)
 
 /* One route at a leaf that has conditions, or where others have. */
 struct trie_candidate { uint32_t route, methods; };
 
-/* Who answers which method on one pattern; indexed by the number of the method's bit. HEAD is filled in from GET.
- * With candidates, route[] is empty: they are asked in their order. */
+#define TRIE_LEAF_ROUTES 3
+enum { LEAF_MORE = 14, LEAF_NONE = 15 };
+
+/* Who answers which method on one pattern. HEAD is filled in from GET. With candidates, no method has a route: they are asked in their order. */
 struct trie_leaf {
-        uint32_t route[TRIE_METHODS];
-        uint32_t fallback; /* another leaf, of `fallback` routes; or TRIE_NONE */
-        uint32_t allow;    /* mask of the routes above */
-        uint32_t candidate, candidate_count;
+        uint32_t which;           /* four bits for each method, by the number of its bit: index in route[], LEAF_MORE or LEAF_NONE */
+        uint32_t route[TRIE_LEAF_ROUTES];
+        uint32_t param_first;     /* in router.params; TRIE_NONE: the routes call their parameters differently, see router.routes */
+        uint32_t fallback;        /* another leaf, of `fallback` routes; or TRIE_NONE */
+        uint32_t candidate;       /* LEAF_MORE: of `more` instead, TRIE_METHODS of them */
+        uint16_t candidate_count;
+        uint8_t allow;            /* mask of the routes above */
+        uint8_t param_count;
 };
+static_assert(sizeof(struct trie_leaf) == 32, "two leaves to a cache line");
 
 struct trie_list { uint32_t first, count; }; /* of regex_routes, in the order of the file */
 /* Whole-path regex: of PCRE2, or a program (regex is TRIE_NONE): pieces behind the literal. */
@@ -90,6 +101,7 @@ struct trie_regex_route { uint32_t regex, leaf, order, piece, literal, literal_l
 /* Regexes by their literal prefixes: a list for each. */
 struct trie_prefixes {
         uint64_t lengths; /* bit n: there is a prefix of n bytes */
+        uint64_t folders; /* the same, of prefixes that end in a slash: looked at only where the path has one */
         uint32_t place;
 };
 
@@ -98,6 +110,7 @@ struct trie {
         struct trie_edge *edges;
         struct trie_leaf *leaves;
         struct trie_candidate *candidates;
+        uint32_t *more; /* routes of leaves with many different ones */
         struct trie_piece *pieces;
         struct byte_map *maps;
         struct regex *regexes;
@@ -105,10 +118,12 @@ struct trie {
         struct trie_regex_route *regex_routes;
         struct trie_slot *slots;
         char *text;
+        void *block;      /* trie_seal: where all of the above but regexes and more lie */
+        size_t block_bytes;
         unsigned slot_shift; /* 64 - log2 of the number of slots */
         uint32_t slot_mask, slot_count;
-        uint32_t node_count, edge_count, leaf_count, candidate_count, piece_count, map_count, regex_count, list_count, regex_route_count, text_len;
-        uint32_t _node_room, _edge_room, _leaf_room, _candidate_room, _piece_room, _map_room, _regex_room, _list_room, _regex_route_room, _text_room;
+        uint32_t node_count, edge_count, leaf_count, candidate_count, more_count, piece_count, map_count, regex_count, list_count, regex_route_count, text_len;
+        uint32_t _node_room, _edge_room, _leaf_room, _candidate_room, _more_room, _piece_room, _map_room, _regex_room, _list_room, _regex_route_room, _text_room;
 };
 
 void trie_fini(struct trie *t);
@@ -202,10 +217,27 @@ int trie_make_slots(struct trie *t, uint32_t count);
 int trie_pack(struct trie *t, struct build_node *root, uint32_t *ret_root);
 /* The same for regexes: the root's children are prefixes, and regexes hang on them. */
 int trie_pack_prefixes(struct trie *t, struct build_node *root, struct trie_prefixes *ret);
-/* Gives the arrays back what they did not need. */
-void trie_trim(struct trie *t);
+/* The last step: everything that a lookup reads moves into one block. 0, -ENOMEM. */
+int trie_seal(struct trie *t);
 /* t owns x from here on, even on failure. */
 int trie_add_regex(struct trie *t, struct regex x, uint32_t *ret_index);
+
+static inline uint32_t
+trie_leaf_route(const struct trie *t, const struct trie_leaf *l, uint32_t method)
+{
+        uint32_t k = l->which >> (4 * method) & 15;
+
+        if (__builtin_expect(k < TRIE_LEAF_ROUTES, 1))
+                return l->route[k];
+        return k == LEAF_NONE ? TRIE_NONE : t->more[l->candidate + method];
+}
+
+/* The leaf of a path that ends at this target; TRIE_NONE: there is none. */
+static inline uint32_t
+trie_leaf_at(const struct trie *t, uint32_t target)
+{
+        return target & TRIE_LEAF ? target & ~TRIE_LEAF : t->nodes[target].leaf;
+}
 
 /* The slot of a text at a place, NULL when there is none. The key is bytes_key's of the n bytes at p. */
 static inline const struct trie_slot *

@@ -210,7 +210,7 @@ walk_trie(struct walk *w, uint32_t root)
         for (;;) {
                 next = TRIE_NONE;
                 /* stage 0 comes by here once, and not again by way of a frame: that has `stage` for what is left */
-                if ((n->kid != TRIE_NONE || n->has_slots) && stage == 0 && (next = literal_child(w, n, (uint32_t)(n - nodes), pos, end)) != TRIE_NONE) {
+                if (n->has_literals && stage == 0 && (next = literal_child(w, n, (uint32_t)(n - nodes), pos, end)) != TRIE_NONE) {
                         if (n->has_others)
                                 push(w, &height, (uint32_t)(n - nodes), pos, 1, count);
                         goto found;
@@ -256,12 +256,15 @@ walk_trie(struct walk *w, uint32_t root)
                 end = segment_end(w, pos);
                 goto others;
         found:
-                n = &nodes[next];
                 if (end == w->len) {
-                        if (n->leaf != TRIE_NONE && walk_leaf(w, n->leaf) == STEP_FOUND)
+                        next = trie_leaf_at(w->t, next);
+                        if (next != TRIE_NONE && walk_leaf(w, next) == STEP_FOUND)
                                 return STEP_FOUND;
                         goto back;
                 }
+                if (next & TRIE_LEAF)
+                        goto back;
+                n = &nodes[next];
                 pos = end + 1;
                 end = segment_end(w, pos);
                 stage = 0;
@@ -285,6 +288,8 @@ run_program(struct walk *w, const struct trie_regex_route *x)
                 const struct byte_map *map = &t->maps[piece->data];
                 uint32_t from = pos;
 
+                if (piece->kind == EDGE_STR)
+                        pos = w->len;
                 while (pos < w->len && pos - from < map->max && map_has(map, p[pos]))
                         pos++;
                 if (pos - from < map->min)
@@ -328,9 +333,11 @@ enum step
 walk_regexes(struct walk *w, const struct trie_prefixes *p)
 {
         const struct trie *t = w->t;
+        uint64_t slashes = w->base == 0 ? w->mask : bytes_slashes(w->path, w->len);
         uint32_t count = 0;
 
-        for (uint64_t lengths = p->lengths; lengths != 0; lengths &= lengths - 1) {
+        /* bit n of mask << 1: path[n - 1] is a slash */
+        for (uint64_t lengths = p->lengths | (p->folders & slashes << 1); lengths != 0; lengths &= lengths - 1) {
                 uint32_t n = (uint32_t)__builtin_ctzll(lengths);
                 const struct trie_slot *s;
 

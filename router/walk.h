@@ -47,6 +47,9 @@ enum step { STEP_ON, STEP_FOUND, STEP_FAILED };
 
 /* path begins with '/'. */
 void walk_begin(struct walk *w, const char *path, uint32_t len);
+/* The usual way: literals, {x} and simple types alone, straight down to a leaf; path of less than 64 bytes. TRIE_NONE: nothing is known, ask
+ * walk_trie. Else the leaf, with the values in params. */
+uint32_t straight(const struct trie *t, uint32_t root, const char *path, uint32_t len, struct router_param *params);
 /* The templates of one class. */
 enum step walk_trie(struct walk *w, uint32_t root);
 /* Regexes for whole paths: those whose literal prefix the path begins with, in the order of the file. */
@@ -55,16 +58,15 @@ enum step walk_regexes(struct walk *w, const struct trie_prefixes *p);
 /* The path ends at this leaf, in every case that walk_leaf does not know. STEP_FOUND ends the walk. */
 enum step leaf_take(struct walk *w, const struct trie_leaf *l);
 
+/* The route has won: what its parameters are called. */
 static inline void
-walk_fill(struct walk *w, uint32_t route)
+walk_fill(const struct router *r, const struct trie_leaf *l, uint32_t route, struct router_match *ret)
 {
-        const struct router_route *info = &w->r->routes[route];
-        const struct router_param_def *defs = w->r->params + info->param_first;
-        struct router_match *ret = w->ret;
+        const struct router_param_def *defs = r->params + (__builtin_expect(l->param_first != TRIE_NONE, 1) ? l->param_first : r->routes[route].param_first);
 
         ret->route = route;
-        ret->param_count = info->param_count;
-        for (uint32_t i = 0; i < info->param_count; i++) {
+        ret->param_count = l->param_count;
+        for (uint32_t i = 0; i < l->param_count; i++) {
                 ret->params[i].name = defs[i].name;
                 ret->params[i].type = defs[i].type;
         }
@@ -74,11 +76,11 @@ static inline enum step
 walk_leaf(struct walk *w, uint32_t index)
 {
         const struct trie_leaf *l = &w->t->leaves[index];
-        uint32_t route = l->route[w->method];
+        uint32_t route = trie_leaf_route(w->t, l, w->method);
 
         if (__builtin_expect(route == TRIE_NONE || w->slow, 0))
                 return leaf_take(w, l);
-        walk_fill(w, route);
+        walk_fill(w->r, l, route, w->ret);
         w->found = true;
         return STEP_FOUND;
 }
