@@ -231,7 +231,11 @@ slash_fits(const struct explaining *e, const struct reading *g)
         bool route_has = g->segment_count > 1 && g->segments[g->segment_count - 1].count == 0;
         bool path_has = e->part_count > 1 && e->parts[e->part_count - 1].len == 0;
 
-        return !g->rest && route_has != path_has && (route_has ? g->segment_count == e->part_count + 1 : g->segment_count + 1 == e->part_count);
+        if (e->q->path.len == 1) /* "/" has no other spelling */
+                return false;
+        if (g->rest) /* the rest may be empty, but not the slash before it */
+                return !path_has && g->segment_count == e->part_count + 1 && g->segments[g->segment_count - 1].count == 1;
+        return path_has ? g->segment_count + 1 == e->part_count : route_has && g->segment_count == e->part_count + 1;
 }
 
 static enum path_fit
@@ -270,12 +274,9 @@ regex_fit(struct explaining *e, const struct reading *g, struct arena *a)
 static enum path_fit
 path_fit(struct explaining *e, const struct reading *g, struct arena *a, uint32_t *ret_at)
 {
-        enum path_fit fit;
-
         *ret_at = 0;
         e->steps = 0;
-        fit = g->pattern.is_regex ? regex_fit(e, g, a) : template_fit(e, g, ret_at);
-        return fit == FIT_SLASH && e->r->given[g->route].trailing_slash == SLASH_IGNORE ? FIT_WHOLE : fit;
+        return g->pattern.is_regex ? regex_fit(e, g, a) : template_fit(e, g, ret_at);
 }
 
 /* ---- what else a route lacks ------------------------------------------------------------------------------------------------------ */
@@ -537,11 +538,15 @@ static void
 all_lacks(struct lacks *l, const struct reading *g, enum path_fit fit, uint32_t at)
 {
         const struct route *route = &l->e->r->given[g->route];
+        bool ignores = fit == FIT_SLASH && route->trailing_slash == SLASH_IGNORE;
 
-        lacks_path(l, g, fit, at);
+        if (!ignores)
+                lacks_path(l, g, fit, at);
         lacks_method(l, route);
         lacks_selector(l, &g->select);
         lacks_conditions(l, &route->when);
+        if (ignores && l->count == 0)
+                lack_words(l, "the path as it is: it ignores a slash at the end, but a route that needs not goes first");
 }
 
 /* ---- precedence ------------------------------------------------------------------------------------------------------------------------ */
@@ -645,7 +650,7 @@ distance_of(struct explaining *e, const struct reading *g, enum path_fit fit, ui
         if (fit == FIT_SEGMENT && at == 0 && (g->segment_count < 3 || g->rest) && !first_looks_alike(e, g))
                 return NEAR_NOT;
         all_lacks(&l, g, FIT_WHOLE, 0);
-        return bases[fit] + l.count;
+        return (fit == FIT_SLASH && e->r->given[g->route].trailing_slash == SLASH_IGNORE ? NEAR_LACKS : bases[fit]) + l.count;
 }
 
 /* Keeps the nearest, in order; the order of precedence decides between equals. */
