@@ -626,7 +626,7 @@ first_looks_alike(struct explaining *e, const struct reading *g)
         const char *words[1] = { word };
 
         if (seg->count == 0 || seg->pieces[0]->is_param)
-                return true;
+                return seg->count > 0;
         snprintf(word, sizeof(word), "%.*s", (int)(seg->pieces[0]->text.len < 63 ? seg->pieces[0]->text.len : 63), seg->pieces[0]->text.ptr);
         return diag_nearest(part, words, 1) != NULL;
 }
@@ -650,6 +650,9 @@ distance_of(struct explaining *e, const struct reading *g, enum path_fit fit, ui
         if (fit == FIT_SEGMENT && at == 0 && (g->segment_count < 3 || g->rest) && !first_looks_alike(e, g))
                 return NEAR_NOT;
         all_lacks(&l, g, FIT_WHOLE, 0);
+        /* a parameter that wants another text is nearer than another word */
+        if (fit == FIT_SEGMENT && (g->segments[at].count == 0 || (g->segments[at].count == 1 && !g->segments[at].pieces[0]->is_param)))
+                l.count += 10;
         return (fit == FIT_SLASH && e->r->given[g->route].trailing_slash == SLASH_IGNORE ? NEAR_LACKS : bases[fit]) + l.count;
 }
 
