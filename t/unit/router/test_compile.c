@@ -275,7 +275,7 @@ START_TEST(ten_thousand_routes)
         stats = router_stats(r);
         ck_assert_uint_eq(stats.routes, MANY);
         ck_assert_msg(stats.bytes < 8u << 20, "%zu bytes", stats.bytes);
-        ck_assert_uint_gt(stats.nodes, MANY);
+        ck_assert_uint_gt(stats.nodes, MANY / 2); /* what ends a path is a leaf, and no node */
         q.path = SPAN_LIT("/r/9999/5");
         ck_assert_int_eq(router_match(r, s, &q, &m), ROUTER_FOUND);
         ck_assert_uint_eq(m.route, 9999);
