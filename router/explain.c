@@ -137,7 +137,7 @@ read_segments(struct reading *g, struct arena *a)
                 return -1;
         for (uint32_t i = 0; i < p->step_count; i++) {
                 const struct pattern_step *step = &p->steps[i];
-                const char *at = step->literal.ptr, *end = at + step->literal.len;
+                const char *at = step->literal.ptr, *end = at != NULL ? at + step->literal.len : NULL;
 
                 for (uint32_t k = 0; step->kind == STEP_SEGMENT && seg != NULL && k < step->piece_count; k++) {
                         seg->pieces[seg->count++] = &step->pieces[k];

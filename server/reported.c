@@ -12,7 +12,7 @@
 
 #include "../router/memstream.h"
 
-#define LINE_MAX_NUMBER 1000000 /* a file with more lines is not quoted from */
+#define LINES_MAX (4u << 20) /* of all files that are quoted from, together: a line costs a byte even where nothing was reported */
 
 struct reported {
         struct arena *a;
@@ -329,7 +329,7 @@ int
 reported_lines(const struct json_value *const *reports, size_t count, struct sources *s)
 {
         struct line *lines;
-        size_t room = 1, n = 0, first = 0;
+        size_t room = 1, n = 0, first = 0, total = 0;
         int e = 0;
 
         for (size_t i = 0; i < count; i++)
@@ -340,13 +340,15 @@ reported_lines(const struct json_value *const *reports, size_t count, struct sou
                 for (const struct json_value *v = reports[i] != NULL ? json_get(reports[i], "routes")->first : NULL; v != NULL; v = v->next) {
                         struct line l = { json_get_str(v, "file"), json_get_str(v, "text"), number_or(json_get(v, "line"), 0) };
 
-                        if (l.file != NULL && *l.file != '\0' && l.text != NULL && strchr(l.text, '\n') == NULL && l.number > 0 && l.number <= LINE_MAX_NUMBER)
+                        if (l.file != NULL && *l.file != '\0' && l.text != NULL && strchr(l.text, '\n') == NULL && l.number > 0)
                                 lines[n++] = l;
                 }
         qsort(lines, n, sizeof(*lines), line_compare);
         for (size_t i = 1; e == 0 && i <= n; i++)
                 if (i == n || strcmp(lines[i].file, lines[first].file) != 0) {
-                        e = add_file(&lines[first], i - first, s);
+                        total += lines[i - 1].number; /* the last of this file is its highest */
+                        if (total <= LINES_MAX)
+                                e = add_file(&lines[first], i - first, s);
                         first = i;
                 }
         free(lines);
