@@ -282,6 +282,9 @@ edge_compare(const void *pa, const void *pb)
         for (uint32_t i = 0; i < a->piece_count && i < b->piece_count; i += 2)
                 if (a->pieces[i].type != b->pieces[i].type)
                         return build_type_rank(a->pieces[i].type) - build_type_rank(b->pieces[i].type);
+        /* without this the order would go in circles: that of the file says how edges of one parameter and of two stand, types those of two */
+        if ((a->piece_count + 1) / 2 != (b->piece_count + 1) / 2)
+                return a->piece_count > b->piece_count ? -1 : 1;
         return a->order < b->order ? -1 : 1;
 }
 

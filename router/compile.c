@@ -159,12 +159,13 @@ keep_name(struct compiler *c, struct source_route *s, struct span name)
         return 0;
 }
 
-/* A regex that another route of the same class has too shares its code and its leaf. NULL: it is new. */
+/* Routes with the same regex are one pattern: they share its code, its leaf, and the place of the first of them. A fallback has its own. NULL: it
+ * is new. */
 static struct build_regex *
-same_regex(const struct build_node *n, struct span text)
+same_regex(const struct compiler *c, const struct build_node *n, struct span text, bool fallback)
 {
         for (struct build_regex *x = n->regexes; x != NULL; x = x->next)
-                if (span_is(x->text, text))
+                if (span_is(x->text, text) && c->routes[x->order].fallback == fallback)
                         return x;
         return NULL;
 }
@@ -216,7 +217,7 @@ insert_regex(struct compiler *c, size_t i)
         s->prefix = pattern_regex_prefix(s->pattern.regex, c->a, ROUTER_PREFIX_MAX);
         if (n == NULL || (n = build_kid(&c->b, n, s->prefix)) == NULL)
                 return -ENOMEM;
-        if ((x = same_regex(n, s->pattern.regex)) != NULL) {
+        if ((x = same_regex(c, n, s->pattern.regex, c->routes[i].fallback)) != NULL) {
                 const struct source_route *other = &c->src[x->order];
 
                 s->leaf = &x->leaf;

@@ -536,10 +536,30 @@ add_program(struct trie *t, const struct simple_program *p, struct trie_regex_ro
         return 0;
 }
 
+/* Neighbours that PCRE2 matches one by one are asked about together first. Where that cannot be, it is not. */
+static int
+put_together(struct trie *t, const struct build_regex *x, uint32_t at)
+{
+        struct span texts[TRIE_TOGETHER_MAX];
+        uint32_t count = 0, index;
+        struct regex any;
+        int r;
+
+        for (; x != NULL && x->regex != TRIE_NONE && count < TRIE_TOGETHER_MAX; x = x->next)
+                texts[count++] = x->text;
+        if (count < TRIE_TOGETHER_MIN || (r = regex_compile_any(texts, count, &any)) == -EINVAL)
+                return 0;
+        if (r < 0 || (r = trie_add_regex(t, any, &index)) < 0)
+                return r;
+        t->regex_routes[at].any = index;
+        t->regex_routes[at].together = count;
+        return 0;
+}
+
 static int
 add_list(struct trie *t, struct build_node *b, uint32_t *ret_index)
 {
-        uint32_t first = t->regex_route_count;
+        uint32_t first = t->regex_route_count, together_end = 0;
         int r;
 
         for (struct build_regex *x = b->regexes; x != NULL; x = x->next) {
@@ -548,7 +568,12 @@ add_list(struct trie *t, struct build_node *b, uint32_t *ret_index)
                 if ((r = add_leaf(t, &x->leaf, &out.leaf)) < 0 || (r = GROW(t, regex_route, regex_routes, 1)) < 0 ||
                     (x->program != NULL && (r = add_program(t, x->program, &out)) < 0))
                         return r;
-                t->regex_routes[t->regex_route_count++] = out;
+                t->regex_routes[t->regex_route_count] = out;
+                if (t->regex_route_count++ < together_end)
+                        continue;
+                if ((r = put_together(t, x, t->regex_route_count - 1)) < 0)
+                        return r;
+                together_end = t->regex_route_count - 1 + t->regex_routes[t->regex_route_count - 1].together;
         }
         if ((r = GROW(t, list, lists, 1)) < 0)
                 return r;

@@ -95,8 +95,11 @@ struct trie_leaf {
 static_assert(sizeof(struct trie_leaf) == 32, "two leaves to a cache line");
 
 struct trie_list { uint32_t first, count; }; /* of regex_routes, in the order of the file */
-/* Whole-path regex: of PCRE2, or a program (regex is TRIE_NONE): pieces behind the literal. */
-struct trie_regex_route { uint32_t regex, leaf, order, piece, literal, literal_len, piece_count; };
+/* Whole-path regex: of PCRE2, or a program (regex is TRIE_NONE): pieces behind the literal. The first of `together` neighbours has `any`, a regex
+ * that says which of them is the first to match. */
+struct trie_regex_route { uint32_t regex, leaf, order, piece, literal, literal_len, piece_count, any, together; };
+#define TRIE_TOGETHER_MIN 3
+#define TRIE_TOGETHER_MAX 64 /* PCRE2 limits the size of one compiled regex */
 
 /* Regexes by their literal prefixes: a list for each. */
 struct trie_prefixes {

@@ -329,6 +329,28 @@ try_regex(struct walk *w, const struct trie_regex_route *x)
         return walk_leaf(w, x->leaf);
 }
 
+/* Goes to the first of the neighbours that matches, or behind them all; false: the list is at its end. A limit that they hit together says
+ * nothing of one alone: then each is asked. */
+static bool
+skip_together(struct walk *w, struct regex_cursor *c)
+{
+        const struct trie_regex_route *x = c->next;
+
+        switch (regex_match(&w->t->regexes[x->any], w->s->regex, w->path, w->len)) {
+        case REGEX_NO:
+                c->next += x->together;
+                break;
+        case REGEX_LIMIT:
+                c->asked = x;
+                break;
+        case REGEX_YES:
+                c->asked = x;
+                c->next += regex_first(w->s->regex);
+                break;
+        }
+        return c->next < c->end;
+}
+
 enum step
 walk_regexes(struct walk *w, const struct trie_prefixes *p)
 {
@@ -347,6 +369,7 @@ walk_regexes(struct walk *w, const struct trie_prefixes *p)
                         continue;
                 w->s->lists[count].next = &t->regex_routes[t->lists[s->target].first];
                 w->s->lists[count].end = w->s->lists[count].next + t->lists[s->target].count;
+                w->s->lists[count].asked = NULL;
                 count++;
         }
         while (count > 0) {
@@ -356,6 +379,11 @@ walk_regexes(struct walk *w, const struct trie_prefixes *p)
                 for (uint32_t i = 1; i < count; i++)
                         if (w->s->lists[i].next->order < w->s->lists[best].next->order)
                                 best = i;
+                if (w->s->lists[best].next->together > 0 && w->s->lists[best].next != w->s->lists[best].asked) {
+                        if (!skip_together(w, &w->s->lists[best]))
+                                w->s->lists[best] = w->s->lists[--count];
+                        continue; /* another list may come before that now */
+                }
                 step = try_regex(w, w->s->lists[best].next);
                 if (step != STEP_ON)
                         return step;

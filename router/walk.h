@@ -12,10 +12,13 @@
 /* A place to come back to: what stands behind stage is still to be tried. */
 struct frame { uint32_t node, pos, stage, count; };
 
+/* What is left of a list of regexes; asked: neighbours that were asked about together already. */
+struct regex_cursor { const struct trie_regex_route *next, *end, *asked; };
+
 struct router_scratch {
         struct regex_scratch *regex;
         struct frame stack[TRIE_DEPTH_MAX];
-        struct { const struct trie_regex_route *next, *end; } lists[ROUTER_PREFIX_MAX + 1];
+        struct regex_cursor lists[ROUTER_PREFIX_MAX + 1];
         struct router_match kept;   /* a route that was found while the walk goes on */
         struct split split;
         char path[WALK_SLASH_MAX + 1];

@@ -282,6 +282,27 @@ naive_order(int a, int b)
         return (a > b) - (a < b);
 }
 
+static int
+naive_params(const struct naive_segment *s)
+{
+        int n = 0;
+
+        for (int i = 0; i < s->count; i++)
+                n += s->pieces[i].is_param;
+        return n;
+}
+
+/* The first route with the same regex, where such routes stand all together. */
+static size_t
+naive_first_of_regex(const struct naive_route *all, size_t i)
+{
+        for (size_t k = 0; k < i; k++)
+                if (strcmp(all[k].route->path, all[i].route->path) == 0 && naive_same_selector(&all[k], &all[i]) && all[k].route->first == all[i].route->first &&
+                    all[k].route->fallback == all[i].route->fallback)
+                        return k;
+        return i;
+}
+
 /* Templates of one selector that both match one path: < 0, a is the stronger. 0: the same pattern. */
 static int
 naive_templates(const struct naive_route *all, size_t a, size_t b)
@@ -305,6 +326,8 @@ naive_templates(const struct naive_route *all, size_t a, size_t b)
                         for (; nx < x->count && ny < y->count; nx += 2, ny += 2)
                                 if (x->pieces[nx].type != y->pieces[ny].type)
                                         return ranks[x->pieces[nx].type] - ranks[y->pieces[ny].type];
+                        if (naive_params(x) != naive_params(y))
+                                return naive_params(y) - naive_params(x);
                 }
                 if (x->class == N_TYPED && x->pieces[0].type != y->pieces[0].type)
                         return ranks[x->pieces[0].type] - ranks[y->pieces[0].type];
@@ -327,7 +350,7 @@ naive_compare(const struct naive_route *all, size_t a, size_t b)
 
                 if (place_x != place_y)
                         return place_x - place_y;
-                return strcmp(x->route->path, y->route->path) == 0 ? 0 : naive_order((int)a, (int)b);
+                return naive_order((int)naive_first_of_regex(all, a), (int)naive_first_of_regex(all, b));
         }
         return naive_templates(all, a, b);
 }

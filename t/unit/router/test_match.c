@@ -530,7 +530,8 @@ static const char *const segments[] = {
         "a{%c}", "ab{%c}", "{%c}b", "{%c}.json", "file-{%c}", "file-{%c:int}", "file-{%c}.json", "a-{%c:slug}", "-{%c:int}", "{%c:int}.5",
 };
 static const char *const doubles[] = { "{%c}-{%c}", "{%c:int}.{%c:int}", "{%c}-{%c:re(\\d+)}", "a{%c}b{%c:slug}c", "{%c:slug}-{%c}", "{%c:float}-{%c:float}", "{%c:re(a|1.)}-{%c}" };
-static const char *const regexes[] = { "~^/a(?<q>.*)$", "~^/(?<q>[^/]+)/b$", "~^/ab?$", "~.*/12", "~^/a/(?<q>\\d+)/(?<s>.*)$", "~^/file-(?<q>.*)$", "~^/ab|/b$" };
+static const char *const regexes[] = { "~^/(?<q>a|b)+$", "~^/(?<q>ab|abc)(?<s>/|-).*$", "~^/(?:a|1)\\d?(?:/.*)?$", "~^/[ab]+(?=/|$).*$", "~^/(?<q>a)\\1?$", "~^/(?i)A(?<q>.?)$", "~^/(?<s>.)(?<q>.).*$",
+        "~^/(?<q>.+)/.+/.+$", "~^/(?:.|..)$", "~^/a(?<q>.*)$", "~^/(?<q>[^/]+)/b$", "~^/ab?$", "~.*/12", "~^/a/(?<q>\\d+)/(?<s>.*)$", "~^/file-(?<q>.*)$", "~^/ab|/b$" };
 #define PICK(list) (list)[pick(sizeof(list) / sizeof((list)[0]))]
 
 /* Many edges with prefixes at one node, and prefixes of prefixes among them. */
