@@ -104,6 +104,67 @@ regex_compile(struct span pattern, struct regex *ret, struct regex_names *names,
         return 0;
 }
 
+/* Does the text mean the same inside an alternation? References to groups by number or name, recursion, verbs, quoting and options do not. */
+static bool
+is_movable(struct span x)
+{
+        for (size_t i = 0; i < x.len; i++) {
+                char c = x.ptr[i], next = i + 1 < x.len ? x.ptr[i + 1] : '\0';
+
+                if (c == '\\') {
+                        if ((next >= '0' && next <= '9') || strchr("gkKQEC", next) != NULL)
+                                return false;
+                        i++;
+                } else if (c == '(' && next == '*') {
+                        return false;
+                } else if (c == '(' && next == '?') {
+                        char kind = i + 2 < x.len ? x.ptr[i + 2] : '\0', behind = i + 3 < x.len ? x.ptr[i + 3] : '\0';
+
+                        if (kind == '\0' || strchr(":=!><P", kind) == NULL || (kind == 'P' && behind != '<'))
+                                return false;
+                }
+        }
+        return true;
+}
+
+int
+regex_compile_any(const struct span *patterns, uint32_t count, struct regex *ret)
+{
+        /* names are for those alone; here they may be there twice */
+        static const uint32_t options = PCRE2_UTF | PCRE2_ANCHORED | PCRE2_ENDANCHORED | PCRE2_NEVER_BACKSLASH_C | PCRE2_DOLLAR_ENDONLY | PCRE2_DUPNAMES;
+        struct regex x = { 0 };
+        size_t room = 1, n = 0;
+        PCRE2_SIZE at;
+        char *text;
+        int code;
+
+        for (uint32_t i = 0; i < count; i++) {
+                if (!is_movable(patterns[i]))
+                        return -EINVAL;
+                room += patterns[i].len + 32;
+        }
+        if ((text = malloc(room)) == NULL)
+                return -ENOMEM;
+        for (uint32_t i = 0; i < count; i++)
+                n += (size_t)snprintf(text + n, room - n, "%s(?:%.*s)(*MARK:%u)", i > 0 ? "|" : "", (int)patterns[i].len, patterns[i].ptr, (unsigned)i);
+        x._code = pcre2_compile((PCRE2_SPTR)text, n, options, &code, &at, NULL);
+        free(text);
+        if (x._code == NULL)
+                return -EINVAL;
+        x._jit = pcre2_jit_compile(x._code, PCRE2_JIT_COMPLETE) == 0;
+        *ret = x;
+        return 0;
+}
+
+uint32_t
+regex_first(const struct regex_scratch *s)
+{
+        PCRE2_SPTR mark = pcre2_get_mark(s->data);
+
+        assert(mark != NULL);
+        return (uint32_t)strtoul((const char *)mark, NULL, 10);
+}
+
 void
 regex_fini(struct regex *x)
 {

@@ -26,6 +26,8 @@ struct regex_error { size_t at; char text[200]; };
 /* 0 and *ret; -EINVAL with *reterr_ (offset in the pattern); -ENOMEM. names (may be NULL) gets the named groups in the order of their numbers;
  * the strings belong to the regex. */
 int regex_compile(struct span pattern, struct regex *ret, struct regex_names *names, struct regex_error *reterr_);
+/* One regex that says which of several is the first to match: regex_first after REGEX_YES. -EINVAL: not possible for these, ask each. */
+int regex_compile_any(const struct span *patterns, uint32_t count, struct regex *ret);
 void regex_fini(struct regex *x);
 size_t regex_bytes(const struct regex *x);
 
@@ -38,5 +40,8 @@ void regex_scratch_free(struct regex_scratch *s);
 enum regex_verdict regex_match(const struct regex *x, struct regex_scratch *s, const char *subject, size_t len);
 /* After REGEX_YES: where the i-th parameter stood, relative to the subject; 0,0 for a group that took no part. */
 void regex_param(const struct regex *x, const struct regex_scratch *s, uint32_t i, uint32_t *ret_off, uint32_t *ret_len);
+
+/* After REGEX_YES of a regex from regex_compile_any: the index of the pattern. */
+uint32_t regex_first(const struct regex_scratch *s);
 
 #endif

@@ -4,6 +4,8 @@
 #ifndef HEART_ROUTE_H
 #define HEART_ROUTE_H
 
+#include <netinet/in.h>
+
 #include "keys.h"
 
 enum route_action { ROUTE_NONE, ROUTE_RESPOND, ROUTE_STATIC, ROUTE_REDIRECT, ROUTE_PYTHON, ROUTE_APP };
@@ -13,16 +15,46 @@ enum { M_GET = 1, M_HEAD = 2, M_POST = 4, M_PUT = 8, M_DELETE = 16, M_PATCH = 32
 
 struct route_respond  { uint32_t status; const char *type; const char *body; };
 struct route_static   { const char *root; uint64_t cache_ms; struct key_strs index; };
-struct route_redirect { const char *to; uint32_t status; };
+struct route_redirect { const char *to; uint32_t status; struct place to_place; };
+
+#define ROUTE_VALUE_MAX 1024 /* bytes of a value in `when` */
+
+enum route_scheme { WHEN_ANY, WHEN_HTTP, WHEN_HTTPS };            /* in the order of the words of `when.scheme` */
+enum route_slash { SLASH_STRICT, SLASH_REDIRECT, SLASH_IGNORE };  /* in the order of the words of `trailing_slash` */
+
+struct route_net { struct in6_addr addr; uint32_t bits; };        /* IPv4 is v4-mapped, its bits count from 96; what lies past the bits is zero */
+
+/* Conditions beside path, selector and method; all of them must hold. In the maps a value is exact text, or "*": there, with any value. */
+struct route_when {
+        struct place place;          /* of the map; line 0: no `when` */
+        uint32_t scheme;             /* enum route_scheme */
+        struct key_strs source;      /* as written; nets says the same, checked */
+        const struct route_net *nets;
+        size_t net_count;            /* the client's address lies in one of them; 0: anywhere */
+        struct key_map headers;      /* names in lower case */
+        struct key_map query, cookies;
+};
+
+/* How many conditions: of two routes that differ in nothing else, the one with more goes first. All networks are one condition. */
+static inline size_t
+route_when_count(const struct route_when *w)
+{
+        return (w->scheme != WHEN_ANY) + (w->net_count > 0) + w->headers.count + w->query.count + w->cookies.count;
+}
 
 struct route {
         struct place place;
         uint64_t set;                /* which keys were given */
         const char *path;            /* template, or ~regex */
         struct place path_place;     /* of the value, for carets */
+        uint32_t path_before;        /* bytes at the beginning of path that do not stand at path_place, which is where the rest begins: a mount's prefix before a decorator's path */
         uint32_t methods;            /* mask; M_ANY when none was named. GET brings HEAD */
         const char *host;            /* NULL: any */
+        struct place host_place;     /* of the value, as path_place */
         const char *on;              /* ip:port::host, NULL: any */
+        struct place on_place;
+        struct route_when when;
+        uint32_t trailing_slash;     /* enum route_slash; the global key where the route says nothing */
         bool first;                  /* a regex that goes before every template */
         bool fallback;               /* set by server/: yields to a 405 (the mount of a native app) */
         enum route_action action;
@@ -39,6 +71,7 @@ struct route {
         const char *root_path;       /* set by server/ for APP and PYTHON: "" or the prefix that belongs to the mount, "/shop" */
 };
 
+extern const char *const ROUTE_SLASHES[]; /* the words of enum route_slash */
 extern const struct key_table route_keys; /* from route_keys.def */
 
 #endif

@@ -36,17 +36,30 @@ struct router_local {
         uint16_t port; /* host order */
 };
 
+/* What `when:` asks about, looked up only once a candidate wants to know. A span whose ptr is NULL: not there. A span lives until the next
+ * question or the end of the lookup, whichever comes first. Header names come in lower case. */
+struct router_facts {
+        struct span (*header)(void *ctx, struct span name);
+        struct span (*query)(void *ctx, struct span name);
+        struct span (*cookie)(void *ctx, struct span name);
+        void *ctx;
+};
+
 struct router_query {
         struct span path;   /* decoded by router_decode, begins with '/' */
         struct span host;   /* lower case, without the port; may be empty */
         uint32_t method;    /* one M_ bit */
         struct router_local local;
+        bool tls;                         /* the scheme is https */
+        struct in6_addr source;           /* the client's address, IPv4 v4-mapped; all zero: none (unix), in no network */
+        const struct router_facts *facts; /* NULL: every condition on a header, the query or a cookie fails */
 };
 
 enum router_verdict {
         ROUTER_FOUND,
         ROUTER_NOT_FOUND,  /* 404 */
         ROUTER_METHOD,     /* 405: the path is known; `allow` says which methods */
+        ROUTER_SLASH,      /* 308: the path with a slash more or less at its end is `route`'s, and its trailing_slash says redirect */
         ROUTER_FAILED,     /* 500: a match limit was hit; never a fall-through to a weaker route */
 };
 
@@ -57,7 +70,7 @@ struct router_param {
 };
 
 struct router_match {
-        uint32_t route;       /* FOUND: index into the routes given to router_compile */
+        uint32_t route;       /* FOUND, SLASH: index into the routes given to router_compile */
         uint32_t allow;       /* METHOD, and OPTIONS: mask over all routes that match the path (HEAD with GET, OPTIONS always) */
         uint32_t param_count;
         struct router_param params[ROUTER_PARAMS_MAX];
@@ -73,9 +86,17 @@ int router_decode(struct span raw, char *out, struct span *ret);
 /* Expands {name} in a redirect's target from the match; values are percent-encoded again as path text. Returns the length, or -ENOSPC. */
 long router_expand(const char *to, const struct router_match *m, char *out, size_t room);
 
+/* Says in words (or as a JSON object) which route wins, its parameters, and why it goes before the next ones; for the nearest others what
+ * each lacked; or why it is 404, 405, a redirect to the other spelling. malloc'ed; NULL without memory. For people: it costs far more than a lookup. */
+char *router_explain(const struct router *r, struct router_scratch *s, const struct router_query *q, bool json);
+
 /* For `heartctl routes`: the order of precedence (indices), pattern class of a route in words, a method mask as "GET, HEAD". */
 size_t router_order(const struct router *r, uint32_t *ret_indices, size_t room);
 const char *router_class(const struct router *r, uint32_t route);
+char *router_selector_text(const struct router *r, uint32_t route);        /* "127.0.0.1:8080::host", "*" for any; malloc'ed */
+/* "127.0.0.1::/debug", ":::example.com:/info" -> "127.0.0.1::" and "/debug"; on is empty where nothing stands before the path. */
+void router_split(const char *text, struct span *ret_on, struct span *ret_path);
+const char *router_pattern_text(const struct router *r, uint32_t route);   /* without a selector before it; borrowed from the route */
 size_t router_methods_text(uint32_t mask, char *out, size_t room);
 uint32_t router_method_bit(struct span name); /* M_OTHER for an unknown one */
 struct router_stats { size_t nodes, bytes, regexes, routes; double build_ms; };

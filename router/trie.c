@@ -1,351 +1,14 @@
-/* trie.c - patterns become a tree, and the tree flat arrays.
+/* trie.c - the tree becomes flat arrays.
  * SPDX-License-Identifier: MIT
- * From: compile.c adds patterns.   To: match.c walks what trie_pack made.   Runs in: the loader's thread.
- * The two orders that precedence rests on are made here: literal children are found before any edge is tried because match.c looks at them
- * first, and edge_compare puts the edges of one node in order. */
+ * From: compile.c, once all routes are in the tree.   To: walk.c walks what trie_pack made.   Runs in: the loader's thread. */
 #include "trie.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 
-/* ---- builder --------------------------------------------------------------------------------------------------------------- */
+#include "simple.h"
 
-struct build_node *
-build_node_new(struct arena *a)
-{
-        struct build_node *n = arena_alloc(a, sizeof(*n));
-
-        if (n != NULL)
-                n->regexes_end = &n->regexes;
-        return n;
-}
-
-void
-build_leaf_init(struct build_leaf *l)
-{
-        for (unsigned m = 0; m < TRIE_METHODS; m++)
-                l->route[m] = l->fallback[m] = TRIE_NONE;
-        l->packed = TRIE_NONE;
-}
-
-/* Room for one more pointer in a list that lives in the arena. */
-static bool
-list_grow(void **list, uint32_t count, uint32_t *room, struct arena *a)
-{
-        void *grown;
-
-        if (count < *room)
-                return true;
-        if ((grown = arena_alloc(a, (*room > 0 ? 2 * *room : 2) * sizeof(void *))) == NULL)
-                return false;
-        if (count > 0)
-                memcpy(grown, *list, count * sizeof(void *));
-        *list = grown;
-        *room = *room > 0 ? 2 * *room : 2;
-        return true;
-}
-
-/* Where a child with this first byte is or would be. */
-static uint32_t
-kid_index(const struct build_node *n, unsigned char first)
-{
-        uint32_t lo = 0, hi = n->kid_count;
-
-        while (lo < hi) {
-                uint32_t mid = (lo + hi) / 2;
-
-                if ((unsigned char)n->kids[mid]->literal.ptr[0] < first)
-                        lo = mid + 1;
-                else
-                        hi = mid;
-        }
-        return lo;
-}
-
-/* Makes a node that stands between n and its child kids[i], behind the first `keep` bytes of that child's literal. */
-static struct build_node *
-kid_split(struct build_node *n, uint32_t i, size_t keep, struct arena *a)
-{
-        struct build_node *old = n->kids[i], *mid = build_node_new(a);
-
-        if (mid == NULL || !list_grow((void **)&mid->kids, 0, &mid->kid_room, a))
-                return NULL;
-        mid->literal = (struct span){ old->literal.ptr, keep };
-        old->literal = (struct span){ old->literal.ptr + keep, old->literal.len - keep };
-        mid->kids[mid->kid_count++] = old;
-        n->kids[i] = mid;
-        return mid;
-}
-
-struct build_node *
-build_literal(struct build_node *n, struct span s, struct arena *a)
-{
-        while (s.len > 0) {
-                uint32_t i = kid_index(n, (unsigned char)s.ptr[0]);
-                struct build_node *kid;
-                size_t same = 0;
-
-                if (i == n->kid_count || n->kids[i]->literal.ptr[0] != s.ptr[0]) {
-                        if (!list_grow((void **)&n->kids, n->kid_count, &n->kid_room, a) || (kid = build_node_new(a)) == NULL)
-                                return NULL;
-                        memmove(&n->kids[i + 1], &n->kids[i], (n->kid_count - i) * sizeof(struct build_node *));
-                        kid->literal = s;
-                        n->kids[i] = kid;
-                        n->kid_count++;
-                        return kid;
-                }
-                kid = n->kids[i];
-                while (same < s.len && same < kid->literal.len && s.ptr[same] == kid->literal.ptr[same])
-                        same++;
-                if (same < kid->literal.len && (kid = kid_split(n, i, same, a)) == NULL)
-                        return NULL;
-                n = kid;
-                s = (struct span){ s.ptr + same, s.len - same };
-        }
-        return n;
-}
-
-/* A text that is the same for two edges exactly when they take the same values. Literals hold no byte below 0x20. */
-static struct span
-edge_shape(const struct pattern_step *step, struct arena *a)
-{
-        size_t len = 0, n = 0;
-        char *out;
-
-        for (uint32_t i = 0; i < step->piece_count; i++)
-                len += step->pieces[i].text.len + 32;
-        if ((out = arena_alloc(a, len)) == NULL)
-                return (struct span){ NULL, 0 };
-        for (uint32_t i = 0; i < step->piece_count; i++) {
-                const struct pattern_piece *p = &step->pieces[i];
-
-                if (p->is_param)
-                        n += (size_t)snprintf(out + n, len - n, "\1%d:%zu:", (int)p->type, p->type == RT_RE ? p->text.len : 0);
-                if (!p->is_param || p->type == RT_RE) {
-                        memcpy(out + n, p->text.ptr, p->text.len);
-                        n += p->text.len;
-                }
-        }
-        return (struct span){ out, n };
-}
-
-static bool
-needs_regex(const struct pattern_piece *p)
-{
-        struct byte_map map;
-
-        return p->is_param && p->type == RT_RE && !pattern_simple_class(p->text, &map);
-}
-
-static int
-compile_piece(const struct pattern_piece *p, struct regex *ret, struct build_error *err)
-{
-        struct regex_error x;
-        int r = regex_compile(p->text, ret, NULL, &x);
-
-        if (r == -EINVAL) {
-                err->at = p->at + (uint32_t)x.at;
-                snprintf(err->text, sizeof(err->text), "%s", x.text);
-        }
-        return r;
-}
-
-/* What a typed parameter takes, as a regex that prefers the shortest text. */
-static const char *
-type_regex(enum router_type type)
-{
-        switch (type) {
-        case RT_INT:
-                return "-?[0-9]{1,18}?";
-        case RT_FLOAT:
-                return "-?[0-9]{1,32}?(?:\\.[0-9]{1,32}?)?";
-        case RT_BOOL:
-                return "true|false";
-        case RT_UUID:
-                return "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}";
-        case RT_SLUG:
-                return "[A-Za-z0-9_-]+?";
-        default:
-                return ".+?";
-        }
-}
-
-/* Several parameters and at least one re(...) in one segment: one regex for the segment, "heart_0" and so on for the parameters. */
-static int
-compile_segment(const struct build_edge *e, struct arena *a, struct regex *ret, struct build_error *err)
-{
-        size_t room = 1, n = 0;
-        uint32_t params = 0, wanted = 0;
-        struct regex_names names;
-        struct regex_error x;
-        char *text;
-        int r;
-
-        for (uint32_t i = 0; i < e->piece_count; i++) {
-                struct regex alone;
-
-                room += 2 * e->pieces[i].text.len + 80;
-                if (!needs_regex(&e->pieces[i]))
-                        continue;
-                if ((r = compile_piece(&e->pieces[i], &alone, err)) < 0) /* on its own first: the caret then points into it */
-                        return r;
-                regex_fini(&alone);
-        }
-        if ((text = arena_alloc(a, room)) == NULL)
-                return -ENOMEM;
-        for (uint32_t i = 0; i < e->piece_count; i++) {
-                const struct pattern_piece *p = &e->pieces[i];
-
-                if (p->is_param) {
-                        struct span body = p->type == RT_RE ? p->text : span_of(type_regex(p->type));
-
-                        n += (size_t)snprintf(text + n, room - n, "(?<heart_%u>%.*s)", params++, (int)body.len, body.ptr);
-                } else if (i + 1 < e->piece_count) { /* the last literal is the edge's suffix */
-                        for (size_t k = 0; k < p->text.len; k++) {
-                                if (strchr("\\^$.[]|()?*+{}-#", p->text.ptr[k]) != NULL)
-                                        text[n++] = '\\';
-                                text[n++] = p->text.ptr[k];
-                        }
-                }
-        }
-        if ((r = regex_compile((struct span){ text, n }, ret, &names, &x)) < 0) {
-                err->at = e->pieces[0].at;
-                snprintf(err->text, sizeof(err->text), "the segment as one regex: %.160s", x.text);
-                return r;
-        }
-        /* groups that the user named inside are no parameters */
-        for (uint32_t i = 0; i < names.count; i++) {
-                char name[24];
-
-                snprintf(name, sizeof(name), "heart_%u", wanted);
-                if (strcmp(names.list[i].name, name) == 0)
-                        ret->group[wanted++] = (uint8_t)names.list[i].group;
-        }
-        ret->group_count = wanted;
-        assert(wanted == params);
-        return 0;
-}
-
-static int
-edge_compile(struct trie *t, struct build_edge *e, struct arena *a, struct build_error *err)
-{
-        struct regex x;
-        bool any = false;
-        int r;
-
-        for (uint32_t i = 0; i < e->piece_count; i++)
-                any |= needs_regex(&e->pieces[i]);
-        e->regex = TRIE_NONE;
-        if (!any)
-                return 0;
-        r = e->piece_count <= 2 ? compile_piece(&e->pieces[0], &x, err) : compile_segment(e, a, &x, err);
-        return r < 0 ? r : trie_add_regex(t, x, &e->regex);
-}
-
-static int
-edge_add(struct trie *t, struct build_node *n, const struct pattern_step *step, struct arena *a, struct build_node **ret, struct build_error *err)
-{
-        struct span shape = edge_shape(step, a);
-        struct build_edge *e;
-        int r;
-
-        if (shape.ptr == NULL)
-                return -ENOMEM;
-        for (uint32_t i = 0; i < n->edge_count; i++)
-                if (span_is(n->edges[i]->shape, shape)) {
-                        *ret = n->edges[i]->target;
-                        return 0;
-                }
-        if (!list_grow((void **)&n->edges, n->edge_count, &n->edge_room, a) || (e = arena_alloc(a, sizeof(*e))) == NULL ||
-            (e->target = build_node_new(a)) == NULL)
-                return -ENOMEM;
-        e->pieces = step->pieces;
-        e->piece_count = step->piece_count;
-        e->has_prefix = step->has_prefix;
-        e->order = n->edge_count;
-        e->shape = shape;
-        if ((r = edge_compile(t, e, a, err)) < 0)
-                return r;
-        n->edges[n->edge_count++] = e;
-        *ret = e->target;
-        return 0;
-}
-
-int
-build_add(struct trie *t, struct build_node *root, const struct pattern *p, struct arena *a, struct build_node **ret, struct build_error *reterr_)
-{
-        struct build_node *n = root;
-        int r;
-
-        for (uint32_t i = 0; i < p->step_count; i++) {
-                const struct pattern_step *step = &p->steps[i];
-
-                if (step->kind == STEP_LITERAL) {
-                        if ((n = build_literal(n, step->literal, a)) == NULL)
-                                return -ENOMEM;
-                } else if ((r = edge_add(t, n, step, a, &n, reterr_)) < 0) {
-                        return r;
-                }
-        }
-        *ret = n;
-        return 0;
-}
-
-uint32_t
-build_depth(const struct build_node *n)
-{
-        uint32_t deepest = 0, d;
-
-        for (uint32_t i = 0; i < n->kid_count; i++)
-                if ((d = build_depth(n->kids[i])) > deepest)
-                        deepest = d;
-        for (uint32_t i = 0; i < n->edge_count; i++)
-                if ((d = build_depth(n->edges[i]->target)) > deepest)
-                        deepest = d;
-        return deepest + (n->edge_count > 0);
-}
-
-/* ---- the order of edges ----------------------------------------------------------------------------------------------------- */
-
-static int
-type_rank(enum router_type type)
-{
-        static const int ranks[] = { [RT_INT] = 0, [RT_FLOAT] = 1, [RT_BOOL] = 2, [RT_UUID] = 3, [RT_RE] = 4, [RT_SLUG] = 5, [RT_STR] = 6, [RT_PATH] = 7 };
-
-        return ranks[type];
-}
-
-/* 0 literal with a parameter, 1 typed, 2 str, 3 path. */
-static int
-edge_class(const struct build_edge *e)
-{
-        if (e->has_prefix || e->piece_count > 1)
-                return 0;
-        return e->pieces[0].type == RT_STR ? 2 : e->pieces[0].type == RT_PATH ? 3 : 1;
-}
-
-static int
-edge_compare(const void *pa, const void *pb)
-{
-        const struct build_edge *a = *(struct build_edge *const *)pa, *b = *(struct build_edge *const *)pb;
-        size_t la = 0, lb = 0;
-
-        if (edge_class(a) != edge_class(b))
-                return edge_class(a) - edge_class(b);
-        for (uint32_t i = 0; i < a->piece_count; i++)
-                la += a->pieces[i].is_param ? 0 : a->pieces[i].text.len;
-        for (uint32_t i = 0; i < b->piece_count; i++)
-                lb += b->pieces[i].is_param ? 0 : b->pieces[i].text.len;
-        if (la != lb)
-                return la > lb ? -1 : 1;
-        for (uint32_t i = 0; i < a->piece_count && i < b->piece_count; i += 2)
-                if (a->pieces[i].type != b->pieces[i].type)
-                        return type_rank(a->pieces[i].type) - type_rank(b->pieces[i].type);
-        return a->order < b->order ? -1 : 1;
-}
-
-/* ---- packed ---------------------------------------------------------------------------------------------------------------- */
+/* ---- arrays ------------------------------------------------------------------------------------------------------------------ */
 
 /* Room for `more` items behind `count`; new memory is zeroed so that padding never differs between two builds. */
 static int
@@ -382,8 +45,8 @@ trie_add_regex(struct trie *t, struct regex x, uint32_t *ret_index)
         return 0;
 }
 
-int
-trie_add_text(struct trie *t, struct span s, uint32_t *ret_off)
+static int
+add_text(struct trie *t, struct span s, uint32_t *ret_off)
 {
         int r = array_grow((void **)&t->text, t->text_len, (uint32_t)s.len, &t->_text_room, 1);
 
@@ -414,25 +77,82 @@ add_map(struct trie *t, const struct byte_map *m, uint32_t *ret_index)
         return 0;
 }
 
+/* ---- leaves ------------------------------------------------------------------------------------------------------------------- */
+
 static int
-add_leaf_half(struct trie *t, const uint32_t *routes, uint32_t *ret_index)
+add_candidates(struct trie *t, const struct build_leaf *b, bool fallback, struct trie_leaf *l)
 {
-        struct trie_leaf *l;
+        int r = GROW(t, candidate, candidates, b->count);
+
+        if (r < 0)
+                return r;
+        l->candidate = t->candidate_count;
+        for (uint32_t i = 0; i < b->count; i++)
+                if (b->routes[i].fallback == fallback)
+                        t->candidates[t->candidate_count++] = (struct trie_candidate){ b->routes[i].route, b->routes[i].methods };
+        if (t->candidate_count - l->candidate > UINT16_MAX)
+                return -E2BIG;
+        l->candidate_count = (uint16_t)(t->candidate_count - l->candidate);
+        return 0;
+}
+
+/* route[m] is the route of each method: as indices of the few different ones, or all of them beside. */
+static int
+pack_methods(struct trie *t, const uint32_t *route, struct trie_leaf *l)
+{
+        uint32_t count = 0;
+        int r;
+
+        for (unsigned m = 0; m < TRIE_METHODS; m++) {
+                uint32_t k = 0;
+
+                while (k < count && l->route[k] != route[m])
+                        k++;
+                if (route[m] == TRIE_NONE)
+                        k = LEAF_NONE;
+                else if (k == TRIE_LEAF_ROUTES)
+                        k = LEAF_MORE;
+                else if (k == count)
+                        l->route[count++] = route[m];
+                l->which |= k << (4 * m);
+                l->allow |= (uint8_t)(route[m] != TRIE_NONE ? 1u << m : 0);
+                if (k != LEAF_MORE || l->candidate != 0)
+                        continue;
+                if (t->more_count == 0 && (r = GROW(t, more, more, 1)) < 0) /* so that 0 says: none yet */
+                        return r;
+                t->more_count += t->more_count == 0;
+                if ((r = GROW(t, more, more, TRIE_METHODS)) < 0)
+                        return r;
+                l->candidate = t->more_count;
+                memcpy(t->more + t->more_count, route, TRIE_METHODS * sizeof(*route));
+                t->more_count += TRIE_METHODS;
+        }
+        return 0;
+}
+
+/* The routes of a leaf that are fallbacks, or those that are none. */
+static int
+add_leaf_half(struct trie *t, const struct build_leaf *b, bool fallback, uint32_t *ret_index)
+{
+        struct trie_leaf l = { .fallback = TRIE_NONE, .param_first = TRIE_NONE };
+        uint32_t route[TRIE_METHODS];
         int r = GROW(t, leaf, leaves, 1);
 
         if (r < 0)
                 return r;
-        l = &t->leaves[t->leaf_count];
-        l->fallback = TRIE_NONE;
-        for (unsigned m = 0; m < TRIE_METHODS; m++) {
-                l->route[m] = routes[m];
-                /* HEAD follows GET unless a route asked for it */
-                if ((1u << m) == M_HEAD && routes[m] == TRIE_NONE)
-                        l->route[m] = routes[__builtin_ctz(M_GET)];
-                if (l->route[m] != TRIE_NONE)
-                        l->allow |= 1u << m;
-        }
-        *ret_index = t->leaf_count++;
+        for (unsigned m = 0; m < TRIE_METHODS; m++)
+                route[m] = TRIE_NONE;
+        for (uint32_t i = 0; i < b->count && !b->has_conditions; i++)
+                for (unsigned m = 0; m < TRIE_METHODS; m++)
+                        if (b->routes[i].fallback == fallback && b->routes[i].methods & 1u << m && route[m] == TRIE_NONE)
+                                route[m] = b->routes[i].route;
+        /* HEAD follows GET unless a route asked for it */
+        if (route[__builtin_ctz(M_HEAD)] == TRIE_NONE)
+                route[__builtin_ctz(M_HEAD)] = route[__builtin_ctz(M_GET)];
+        if ((r = pack_methods(t, route, &l)) < 0 || (b->has_conditions && (r = add_candidates(t, b, fallback, &l)) < 0))
+                return r;
+        *ret_index = t->leaf_count;
+        t->leaves[t->leaf_count++] = l;
         return 0;
 }
 
@@ -442,12 +162,12 @@ add_leaf(struct trie *t, struct build_leaf *b, uint32_t *ret_index)
         uint32_t index, fallback;
         int r;
 
-        if ((r = add_leaf_half(t, b->route, &index)) < 0)
+        if ((r = add_leaf_half(t, b, false, &index)) < 0)
                 return r;
-        for (unsigned m = 0; m < TRIE_METHODS; m++) {
-                if (b->fallback[m] == TRIE_NONE)
+        for (uint32_t i = 0; i < b->count; i++) {
+                if (!b->routes[i].fallback)
                         continue;
-                if ((r = add_leaf_half(t, b->fallback, &fallback)) < 0)
+                if ((r = add_leaf_half(t, b, true, &fallback)) < 0)
                         return r;
                 t->leaves[index].fallback = fallback;
                 break;
@@ -456,25 +176,83 @@ add_leaf(struct trie *t, struct build_leaf *b, uint32_t *ret_index)
         return 0;
 }
 
-static int
-add_list(struct trie *t, struct build_node *b, uint32_t *ret_index)
+/* ---- slots -------------------------------------------------------------------------------------------------------------------- */
+
+/* bytes_key wants eight readable bytes. */
+static struct bytes_key
+key_of(struct span s)
 {
-        uint32_t first = t->regex_route_count;
-        int r;
+        char room[8] = { 0 };
 
-        for (struct build_regex *x = b->regexes; x != NULL; x = x->next) {
-                uint32_t leaf;
+        if (s.len >= 8)
+                return bytes_key(s.ptr, s.len, 0, s.len);
+        if (s.len > 0)
+                memcpy(room, s.ptr, s.len);
+        return bytes_key(room, 8, 0, s.len);
+}
 
-                if ((r = add_leaf(t, &x->leaf, &leaf)) < 0 || (r = GROW(t, regex_route, regex_routes, 1)) < 0)
-                        return r;
-                t->regex_routes[t->regex_route_count++] = (struct trie_regex_route){ x->regex, leaf, x->order };
-        }
-        if ((r = GROW(t, list, lists, 1)) < 0)
-                return r;
-        t->lists[t->list_count] = (struct trie_list){ first, t->regex_route_count - first };
-        *ret_index = t->list_count++;
+/* Children, and prefixes of edges: there are never more of those than edges. */
+static uint32_t
+count_prefixes(const struct build_node *n)
+{
+        uint32_t count = n->edge_count + n->kid_count;
+
+        for (uint32_t i = 0; i < n->kid_count; i++)
+                count += count_prefixes(n->kids[i]);
+        for (uint32_t i = 0; i < n->edge_count; i++)
+                count += count_prefixes(n->edges[i]->target);
+        return count;
+}
+
+uint32_t
+trie_slots_wanted(const struct build_node *root)
+{
+        return root != NULL ? count_prefixes(root) : 0;
+}
+
+int
+trie_make_slots(struct trie *t, uint32_t count)
+{
+        uint32_t size = 4;
+
+        while (size < count + count / 2 + 1)
+                size *= 2;
+        if ((t->slots = aligned_alloc(64, (size_t)size * sizeof(*t->slots))) == NULL)
+                return -ENOMEM;
+        memset(t->slots, 0, (size_t)size * sizeof(*t->slots));
+        for (uint32_t i = 0; i < size; i++)
+                t->slots[i].place = t->slots[i].target = TRIE_NONE;
+        t->slot_mask = size - 1;
+        t->slot_shift = 64 - (unsigned)__builtin_ctz(size);
         return 0;
 }
+
+/* A text that is longer than its two words is kept beside. */
+static int
+keep_text(struct trie *t, struct span s, uint32_t *ret_off)
+{
+        *ret_off = 0;
+        return s.len > 16 ? add_text(t, s, ret_off) : 0;
+}
+
+static int
+add_slot(struct trie *t, uint32_t place, struct span s, uint32_t target)
+{
+        struct bytes_key k = key_of(s);
+        uint32_t i = (uint32_t)(bytes_hash(k, s.ptr, s.len, place) >> t->slot_shift), text;
+        int r = keep_text(t, s, &text);
+
+        if (r < 0)
+                return r;
+        assert(t->slot_count < t->slot_mask); /* trie_find ends at a free one */
+        while (t->slots[i].target != TRIE_NONE)
+                i = (i + 1) & t->slot_mask;
+        t->slots[i] = (struct trie_slot){ k.a, k.b, place, (uint32_t)s.len, target, text };
+        t->slot_count++;
+        return 0;
+}
+
+/* ---- edges -------------------------------------------------------------------------------------------------------------------- */
 
 /* How one parameter's value is judged; for re(...) that is a byte map, *ret_data is its map. */
 static int
@@ -496,9 +274,6 @@ piece_kind(struct trie *t, const struct pattern_piece *p, uint8_t *ret_kind, uin
         case RT_UUID:
                 *ret_kind = EDGE_UUID;
                 return 0;
-        case RT_PATH:
-                *ret_kind = EDGE_PATH;
-                return 0;
         case RT_SLUG:
                 for (unsigned char c = 1; c < 128; c++)
                         if ((c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z') || c == '_' || c == '-')
@@ -510,7 +285,7 @@ piece_kind(struct trie *t, const struct pattern_piece *p, uint8_t *ret_kind, uin
                         return 0;
                 }
                 break;
-        case RT_STR:
+        default: /* RT_PATH is no edge when packed */
                 *ret_kind = EDGE_STR;
                 return 0;
         }
@@ -533,12 +308,12 @@ fill_multi(struct trie *t, const struct build_edge *b, struct trie_edge *out)
         if (out->kind == EDGE_MULTI_REGEX)
                 return 0;
         for (uint32_t i = 0; i < b->piece_count; i += 2) {
-                struct trie_piece piece = { 0 };
+                struct trie_piece piece = { .is_param = true };
                 bool inner = i + 2 < b->piece_count;
                 struct span literal = inner ? b->pieces[i + 1].text : (struct span){ NULL, 0 };
 
                 if ((r = GROW(t, piece, pieces, 1)) < 0 || (r = piece_kind(t, &b->pieces[i], &piece.kind, &piece.data)) < 0 ||
-                    (r = trie_add_text(t, literal, &piece.literal)) < 0)
+                    (r = add_text(t, literal, &piece.literal)) < 0)
                         return r;
                 piece.literal_len = (uint16_t)literal.len;
                 t->pieces[t->piece_count++] = piece;
@@ -546,7 +321,27 @@ fill_multi(struct trie *t, const struct build_edge *b, struct trie_edge *out)
         return 0;
 }
 
-static int fill_node(struct trie *t, uint32_t index, struct build_node *b, size_t from);
+/* ---- nodes -------------------------------------------------------------------------------------------------------------------- */
+
+static int fill_node(struct trie *t, uint32_t index, struct build_node *b);
+
+/* The node of b, or its leaf when that is all. */
+static int
+add_target(struct trie *t, struct build_node *b, uint32_t *ret)
+{
+        uint32_t index;
+        int r;
+
+        if (b->kid_count + b->edge_count > 0 || b->leaf == NULL) {
+                if ((r = GROW(t, node, nodes, 1)) < 0)
+                        return r;
+                *ret = index = t->node_count++;
+                return fill_node(t, index, b);
+        }
+        if ((r = add_leaf(t, b->leaf, &index)) == 0)
+                *ret = index | TRIE_LEAF;
+        return r;
+}
 
 static int
 new_nodes(struct trie *t, uint32_t count, uint32_t *ret_first)
@@ -577,91 +372,118 @@ fill_edge(struct trie *t, uint32_t index, const struct build_edge *b)
                         e.data = b->regex;
         }
         if (!last->is_param) {
-                if ((r = trie_add_text(t, last->text, &e.suffix)) < 0)
+                if ((r = add_text(t, last->text, &e.suffix)) < 0)
                         return r;
                 e.suffix_len = (uint16_t)last->text.len;
         }
-        if ((r = new_nodes(t, 1, &e.target)) < 0)
+        if ((r = add_text(t, b->prefix, &e.prefix)) < 0 || (r = add_target(t, b->target, &e.target)) < 0)
                 return r;
+        e.prefix_len = (uint16_t)b->prefix.len;
         t->edges[index] = e;
-        return fill_node(t, e.target, b->target, 0);
+        return 0;
 }
 
 static int
 fill_kids(struct trie *t, uint32_t index, struct build_node *b)
 {
-        uint32_t first, keys = 0;
+        struct bytes_key k;
+        uint32_t target, text;
         int r;
 
-        if (b->kid_count == 0)
-                return 0;
-        assert(b->kid_count <= UINT8_MAX); /* bytes below 0x20 are in no literal */
-        if ((r = new_nodes(t, b->kid_count, &first)) < 0)
-                return r;
-        if (b->kid_count > 1) {
-                uint32_t padded = (b->kid_count + 7) & ~7u;
-
-                if ((r = array_grow((void **)&t->keys, t->keys_len, padded, &t->_keys_room, 1)) < 0)
-                        return r;
-                keys = t->keys_len;
-                t->keys_len += padded;
-                for (uint32_t i = 0; i < b->kid_count; i++)
-                        t->keys[keys + i] = b->kids[i]->literal.ptr[0];
-        }
-        t->nodes[index].child = first;
-        t->nodes[index].keys = keys;
-        t->nodes[index].child_count = (uint8_t)b->kid_count;
+        t->nodes[index].has_literals = b->kid_count > 0;
+        t->nodes[index].has_slots = b->kid_count > 1;
         for (uint32_t i = 0; i < b->kid_count; i++)
-                if ((r = fill_node(t, first + i, b->kids[i], 0)) < 0)
+                if ((r = add_target(t, b->kids[i], &target)) < 0 || (b->kid_count > 1 && (r = add_slot(t, index, b->kids[i]->literal, target)) < 0))
                         return r;
+        if (b->kid_count != 1)
+                return 0;
+        if ((r = keep_text(t, b->kids[0]->literal, &text)) < 0)
+                return r;
+        k = key_of(b->kids[0]->literal);
+        t->nodes[index].a = k.a;
+        t->nodes[index].b = k.b;
+        t->nodes[index].kid = target;
+        t->nodes[index].kid_len = (uint32_t)b->kids[0]->literal.len;
+        t->nodes[index].kid_text = text;
+        return 0;
+}
+
+/* {x} and {x:path} stand in the node itself: they come after all others. */
+static int
+fill_weak(struct trie *t, uint32_t index, struct build_edge *b)
+{
+        uint32_t target = TRIE_NONE, leaf = TRIE_NONE;
+        int r;
+
+        if (build_edge_class(b) == 3) {
+                if (b->target->leaf != NULL && (r = add_leaf(t, b->target->leaf, &leaf)) < 0)
+                        return r;
+                t->nodes[index].rest = leaf;
+                return 0;
+        }
+        if ((r = add_target(t, b->target, &target)) == 0)
+                t->nodes[index].str = target;
+        return r;
+}
+
+/* Where many edges have prefixes, each prefix leads to its edges. */
+static int
+index_prefixes(struct trie *t, uint32_t index, const struct build_node *b, uint32_t count)
+{
+        const struct trie_node *n = &t->nodes[index];
+        uint64_t lengths = 0;
+        int r;
+
+        for (uint32_t i = 0; i < count; i++) {
+                if (b->edges[i]->prefix.len >= 64)
+                        return 0; /* looked at one by one */
+                lengths |= UINT64_C(1) << b->edges[i]->prefix.len;
+        }
+        for (uint32_t i = 0; i < count; i++)
+                if (i == 0 || t->edges[n->edge + i - 1].last)
+                        if ((r = add_slot(t, index | TRIE_PREFIX, b->edges[i]->prefix, i)) < 0)
+                                return r;
+        t->nodes[index].prefixes = lengths;
+        t->nodes[index].indexed = true;
         return 0;
 }
 
 static int
 fill_edges(struct trie *t, uint32_t index, struct build_node *b)
 {
-        uint32_t first = t->edge_count;
+        uint32_t first = t->edge_count, count = 0, plain = 0;
         int r;
 
-        if (b->edge_count == 0)
-                return 0;
-        if (b->edge_count > UINT16_MAX)
+        while (count < b->edge_count && build_edge_class(b->edges[count]) < 2)
+                count++;
+        while (plain < count && b->edges[plain]->prefix.len > 0)
+                plain++;
+        if (count > UINT16_MAX)
                 return -E2BIG;
-        if ((r = GROW(t, edge, edges, b->edge_count)) < 0)
+        if ((r = GROW(t, edge, edges, count)) < 0)
                 return r;
-        t->edge_count += b->edge_count;
-        qsort(b->edges, b->edge_count, sizeof(struct build_edge *), edge_compare);
+        t->edge_count += count;
         t->nodes[index].edge = first;
-        t->nodes[index].edge_count = (uint16_t)b->edge_count;
+        t->nodes[index].edge_count = (uint16_t)count;
+        t->nodes[index].plain = (uint16_t)plain;
+        t->nodes[index].has_others = b->edge_count > 0;
         for (uint32_t i = 0; i < b->edge_count; i++)
-                if ((r = fill_edge(t, first + i, b->edges[i])) < 0)
+                if ((r = i < count ? fill_edge(t, first + i, b->edges[i]) : fill_weak(t, index, b->edges[i])) < 0)
                         return r;
-        return 0;
+        for (uint32_t i = 0; i < count; i++)
+                t->edges[first + i].last = i + 1 == count || !span_is(b->edges[i]->prefix, b->edges[i + 1]->prefix);
+        return plain >= TRIE_INDEXED ? index_prefixes(t, index, b, plain) : 0;
 }
 
-/* nodes[index] gets b's literal from `from` on, in a chain of nodes when it is long, and behind it all that hangs on b. */
 static int
-fill_node(struct trie *t, uint32_t index, struct build_node *b, size_t from)
+fill_node(struct trie *t, uint32_t index, struct build_node *b)
 {
-        size_t left = b->literal.len - from, len = left < TRIE_LITERAL ? left : TRIE_LITERAL;
         struct trie_node *n = &t->nodes[index];
-        uint32_t next, leaf = TRIE_NONE;
+        uint32_t leaf = TRIE_NONE;
         int r;
 
-        n->leaf = TRIE_NONE;
-        n->literal_len = (uint8_t)len;
-        if (len > 0)
-                memcpy(n->literal, b->literal.ptr + from, len);
-        if (left > TRIE_LITERAL) {
-                n->child_count = 1;
-                if ((r = new_nodes(t, 1, &next)) < 0)
-                        return r;
-                t->nodes[index].child = next;
-                return fill_node(t, next, b, from + TRIE_LITERAL);
-        }
+        n->leaf = n->kid = n->str = n->rest = TRIE_NONE;
         if (b->leaf != NULL && (r = add_leaf(t, b->leaf, &leaf)) < 0)
-                return r;
-        if (b->regexes != NULL && (r = add_list(t, b, &leaf)) < 0)
                 return r;
         t->nodes[index].leaf = leaf;
         if ((r = fill_kids(t, index, b)) < 0)
@@ -675,88 +497,183 @@ trie_pack(struct trie *t, struct build_node *root, uint32_t *ret_root)
         uint32_t index;
         int r;
 
-        if ((r = new_nodes(t, 1, &index)) < 0 || (r = fill_node(t, index, root, 0)) < 0)
+        if ((r = new_nodes(t, 1, &index)) < 0 || (r = fill_node(t, index, root)) < 0)
                 return r;
         *ret_root = index;
         return 0;
 }
 
-static void
-array_trim(void **array, uint32_t count, uint32_t *room, size_t size)
-{
-        void *less;
+/* ---- regexes for whole paths ---------------------------------------------------------------------------------------------------- */
 
-        if (count > 0 && count < *room && (less = realloc(*array, count * size)) != NULL) {
-                *array = less;
-                *room = count;
-        }
+/* Whatever the bytes are, and however many. */
+static bool
+takes_any(const struct byte_map *m)
+{
+        return m->min == 0 && m->max == UINT32_MAX && (m->bits[0] & m->bits[1] & m->bits[2] & m->bits[3]) == UINT64_MAX;
 }
 
-#define TRIM(t, name, array) array_trim((void **)&(t)->array, (t)->name##_count, &(t)->_##name##_room, sizeof(*(t)->array))
-
-void
-trie_trim(struct trie *t)
+/* The literal before a program's first piece, the pieces and the literals behind them. */
+static int
+add_program(struct trie *t, const struct simple_program *p, struct trie_regex_route *x)
 {
-        struct trie_node *aligned;
-        size_t bytes = (size_t)t->node_count * sizeof(*t->nodes);
+        int r;
 
-        /* so that no node straddles two cache lines */
-        if (bytes > 0 && (aligned = aligned_alloc(64, (bytes + 63) & ~(size_t)63)) != NULL) {
-                memcpy(aligned, t->nodes, bytes);
-                free(t->nodes);
-                t->nodes = aligned;
-                t->_node_room = t->node_count;
+        x->piece = t->piece_count;
+        x->piece_count = p->count;
+        x->literal_len = (uint32_t)p->literal.len;
+        if ((r = add_text(t, p->literal, &x->literal)) < 0)
+                return r;
+        for (uint32_t i = 0; i < p->count; i++) {
+                const struct simple_piece *from = &p->pieces[i];
+                struct trie_piece piece = { .kind = EDGE_MAP, .is_param = from->name.ptr != NULL, .literal_len = (uint16_t)from->literal.len };
+
+                if (takes_any(&from->map))
+                        piece.kind = EDGE_STR;
+                if ((r = GROW(t, piece, pieces, 1)) < 0 || (r = add_map(t, &from->map, &piece.data)) < 0 || (r = add_text(t, from->literal, &piece.literal)) < 0)
+                        return r;
+                t->pieces[t->piece_count++] = piece;
         }
-        TRIM(t, edge, edges);
-        TRIM(t, leaf, leaves);
-        TRIM(t, piece, pieces);
-        TRIM(t, map, maps);
-        TRIM(t, regex, regexes);
-        TRIM(t, list, lists);
-        TRIM(t, regex_route, regex_routes);
-        array_trim((void **)&t->keys, t->keys_len, &t->_keys_room, 1);
-        array_trim((void **)&t->text, t->text_len, &t->_text_room, 1);
+        return 0;
+}
+
+/* Neighbours that PCRE2 matches one by one are asked about together first. Where that cannot be, it is not. */
+static int
+put_together(struct trie *t, const struct build_regex *x, uint32_t at)
+{
+        struct span texts[TRIE_TOGETHER_MAX];
+        uint32_t count = 0, index;
+        struct regex any;
+        int r;
+
+        for (; x != NULL && x->regex != TRIE_NONE && count < TRIE_TOGETHER_MAX; x = x->next)
+                texts[count++] = x->text;
+        if (count < TRIE_TOGETHER_MIN || (r = regex_compile_any(texts, count, &any)) == -EINVAL)
+                return 0;
+        if (r < 0 || (r = trie_add_regex(t, any, &index)) < 0)
+                return r;
+        t->regex_routes[at].any = index;
+        t->regex_routes[at].together = count;
+        return 0;
+}
+
+static int
+add_list(struct trie *t, struct build_node *b, uint32_t *ret_index)
+{
+        uint32_t first = t->regex_route_count, together_end = 0;
+        int r;
+
+        for (struct build_regex *x = b->regexes; x != NULL; x = x->next) {
+                struct trie_regex_route out = { .regex = x->regex, .order = x->order };
+
+                if ((r = add_leaf(t, &x->leaf, &out.leaf)) < 0 || (r = GROW(t, regex_route, regex_routes, 1)) < 0 ||
+                    (x->program != NULL && (r = add_program(t, x->program, &out)) < 0))
+                        return r;
+                t->regex_routes[t->regex_route_count] = out;
+                if (t->regex_route_count++ < together_end)
+                        continue;
+                if ((r = put_together(t, x, t->regex_route_count - 1)) < 0)
+                        return r;
+                together_end = t->regex_route_count - 1 + t->regex_routes[t->regex_route_count - 1].together;
+        }
+        if ((r = GROW(t, list, lists, 1)) < 0)
+                return r;
+        t->lists[t->list_count] = (struct trie_list){ first, t->regex_route_count - first };
+        *ret_index = t->list_count++;
+        return 0;
+}
+
+int
+trie_pack_prefixes(struct trie *t, struct build_node *root, struct trie_prefixes *ret)
+{
+        uint32_t place, list;
+        int r;
+
+        if ((r = new_nodes(t, 1, &place)) < 0) /* for its number alone */
+                return r;
+        *ret = (struct trie_prefixes){ .place = place };
+        for (uint32_t i = 0; i < root->kid_count; i++) {
+                struct span prefix = root->kids[i]->literal;
+
+                assert(prefix.len < 64);
+                if ((r = add_list(t, root->kids[i], &list)) < 0 || (r = add_slot(t, place, prefix, list)) < 0)
+                        return r;
+                *(prefix.len > 0 && prefix.ptr[prefix.len - 1] == '/' ? &ret->folders : &ret->lengths) |= UINT64_C(1) << prefix.len;
+        }
+        return 0;
+}
+
+/* ---- the whole ------------------------------------------------------------------------------------------------------------------- */
+
+/* The arrays that a lookup reads, and the bytes that they need. */
+struct part { void **array; size_t bytes; };
+enum { PARTS = 10 };
+
+static void
+parts_of(struct trie *t, struct part *p)
+{
+        const struct part all[PARTS] = {
+                { (void **)&t->slots, t->slots != NULL ? ((size_t)t->slot_mask + 1) * sizeof(*t->slots) : 0 },
+                { (void **)&t->nodes, t->node_count * sizeof(*t->nodes) },
+                { (void **)&t->leaves, t->leaf_count * sizeof(*t->leaves) },
+                { (void **)&t->edges, t->edge_count * sizeof(*t->edges) },
+                { (void **)&t->pieces, t->piece_count * sizeof(*t->pieces) },
+                { (void **)&t->maps, t->map_count * sizeof(*t->maps) },
+                { (void **)&t->lists, t->list_count * sizeof(*t->lists) },
+                { (void **)&t->regex_routes, t->regex_route_count * sizeof(*t->regex_routes) },
+                { (void **)&t->candidates, t->candidate_count * sizeof(*t->candidates) },
+                { (void **)&t->text, t->text_len },
+        };
+
+        memcpy(p, all, sizeof(all));
+}
+
+/* Each at a cache line of its own, all in one block. */
+int
+trie_seal(struct trie *t)
+{
+        struct part parts[PARTS];
+        size_t bytes = 64, at = 0;
+
+        parts_of(t, parts);
+        for (unsigned i = 0; i < PARTS; i++)
+                bytes += (parts[i].bytes + 63) & ~(size_t)63;
+        if ((t->block = aligned_alloc(64, bytes)) == NULL)
+                return -ENOMEM;
+        for (unsigned i = 0; i < PARTS; i++) {
+                void *to = (char *)t->block + at;
+
+                if (parts[i].bytes > 0)
+                        memcpy(to, *parts[i].array, parts[i].bytes);
+                free(*parts[i].array);
+                *parts[i].array = to;
+                at += (parts[i].bytes + 63) & ~(size_t)63;
+        }
+        t->block_bytes = bytes;
+        return 0;
 }
 
 void
 trie_fini(struct trie *t)
 {
+        struct part parts[PARTS];
+
+        parts_of(t, parts);
+        for (unsigned i = 0; i < PARTS && t->block == NULL; i++)
+                free(*parts[i].array);
         for (uint32_t i = 0; i < t->regex_count; i++)
                 regex_fini(&t->regexes[i]);
-        free(t->nodes);
-        free(t->edges);
-        free(t->leaves);
-        free(t->pieces);
-        free(t->maps);
+        free(t->block);
         free(t->regexes);
-        free(t->lists);
-        free(t->regex_routes);
-        free(t->keys);
-        free(t->text);
+        free(t->more);
         memset(t, 0, sizeof(*t));
 }
 
 size_t
 trie_bytes(const struct trie *t)
 {
-        size_t bytes = t->_node_room * sizeof(*t->nodes) + t->_edge_room * sizeof(*t->edges) + t->_leaf_room * sizeof(*t->leaves) +
-                       t->_piece_room * sizeof(*t->pieces) + t->_map_room * sizeof(*t->maps) + t->_regex_room * sizeof(*t->regexes) +
-                       t->_list_room * sizeof(*t->lists) + t->_regex_route_room * sizeof(*t->regex_routes) + t->_keys_room + t->_text_room;
+        size_t bytes = t->block_bytes + t->_regex_room * sizeof(*t->regexes) + t->_more_room * sizeof(*t->more);
 
         for (uint32_t i = 0; i < t->regex_count; i++)
                 bytes += regex_bytes(&t->regexes[i]);
         return bytes;
-}
-
-void
-trie_each_leaf(const struct trie *t, uint32_t root, void (*visit)(void *arg, uint32_t leaf), void *arg)
-{
-        const struct trie_node *n = &t->nodes[root];
-
-        if (n->leaf != TRIE_NONE)
-                visit(arg, n->leaf);
-        for (uint32_t i = 0; i < n->child_count; i++)
-                trie_each_leaf(t, n->child + i, visit, arg);
-        for (uint32_t i = 0; i < n->edge_count; i++)
-                trie_each_leaf(t, t->edges[n->edge + i].target, visit, arg);
 }

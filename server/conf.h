@@ -73,6 +73,7 @@ struct conf {
         uint64_t drain_timeout_ms;
         struct key_list apps;           /* of conf_app; the implicit one is last when any route needs it */
         struct key_list routes;         /* of route: as in the file, app_index set */
+        uint32_t trailing_slash;        /* enum route_slash: of routes that say nothing */
         struct conf_logs logs;
         uint32_t _include;              /* conf.c's own: `include:` is gone by the time keys are read */
 };

@@ -250,7 +250,13 @@ find_route_app(struct keys_reader *r, const struct conf *c, struct route *route)
 static void
 check_route(struct keys_reader *r, const struct yaml_node *node, const struct conf *c, struct route *route)
 {
+        const struct yaml_node *when = yaml_get(node, "when");
+
         route->app_index = route->handler = UINT32_MAX;
+        if (!keys_is_set(&route_keys, route->set, "trailing_slash"))
+                route->trailing_slash = c->trailing_slash;
+        if (when != NULL && when->kind == YAML_NULL) /* elsewhere a map with nothing under it is as good as none; here that would open the route to everybody */
+                conf_finding(r, DIAG_ERROR, when->place, "leave it away for a route without conditions", "\"when\" holds no condition");
         if (route->methods == 0)
                 route->methods = M_ANY;
         if (!keys_is_set(&route_keys, route->set, "body"))

@@ -625,6 +625,18 @@ address_text(const struct in6_addr *addr, char *out, size_t room)
 }
 
 void
+conn_peer_addr(const struct conn *c, struct in6_addr *ret)
+{
+        memset(ret, 0, sizeof(*ret));
+        if (c->peer.ss_family == AF_INET) {
+                ret->s6_addr[10] = ret->s6_addr[11] = 0xff;
+                memcpy(&ret->s6_addr[12], &((const struct sockaddr_in *)(const void *)&c->peer)->sin_addr, 4);
+        } else if (c->peer.ss_family == AF_INET6) {
+                *ret = ((const struct sockaddr_in6 *)(const void *)&c->peer)->sin6_addr;
+        }
+}
+
+void
 conn_peer_text(const struct conn *c, char *out, size_t room, uint16_t *ret_port)
 {
         *ret_port = 0;

@@ -69,6 +69,7 @@ int conn_fill(struct conn *c);         /* one read into the input buffer: 1 byte
 void conn_drain(struct conn *c);       /* close when idle; else after the running request */
 const struct router_local *conn_local(struct conn *c);
 void conn_peer_text(const struct conn *c, char *out, size_t room, uint16_t *ret_port);
+void conn_peer_addr(const struct conn *c, struct in6_addr *ret); /* IPv4 v4-mapped; all zero: none */
 void address_text(const struct in6_addr *addr, char *out, size_t room); /* v4-mapped as IPv4 */
 
 /* The one door to the wire (conn_io.c): TLS or plain. Like read(2) and write(2), with -errno; -EAGAIN clears readable or writable. */

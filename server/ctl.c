@@ -212,6 +212,21 @@ run_routes(struct ctl_client *c, const struct ctl_request *q)
 }
 
 static void
+run_match(struct ctl_client *c, const struct ctl_request *q)
+{
+        const struct generation *g = c->ctl->master->generation;
+        struct trial_ask ask;
+        char why[256] = "out of memory\n", *text = NULL;
+
+        if (!g)
+                client_answer(c, 1, "no generation serves yet\n");
+        else if (trial_ask_parse(q->args, q->arg_count, &ask, why, sizeof why) < 0 || generation_match(g, &ask, q->json, &text, why, sizeof why) < 0)
+                client_answer(c, 1, why);
+        else
+                answer_malloced(c, text);
+}
+
+static void
 run_show(struct ctl_client *c, const struct ctl_request *q)
 {
         const struct generation *g = c->ctl->master->generation;
@@ -256,6 +271,7 @@ static const struct command {
         { "restart", 1, 1, run_restart },
         { "status",  0, 0, run_status },
         { "routes",  0, 0, run_routes },
+        { "match",   2, CTL_ARGS_MAX, run_match },
         { "show",    0, 0, run_show },
         { "stop",    0, 1, run_stop },
         { "ping",    0, 0, run_ping },
@@ -276,8 +292,11 @@ run_line(struct ctl_client *c, size_t len)
         if (r == 0 && !cmd)
                 snprintf(why, sizeof why, "this heartd does not know that command");
         if (cmd && (q.arg_count < cmd->args_min || q.arg_count > cmd->args_max)) {
-                snprintf(why, sizeof why, "%s takes %s %zu argument%s", cmd->name, cmd->args_min == cmd->args_max ? "exactly" : "at most", cmd->args_max,
-                         cmd->args_max == 1 ? "" : "s");
+                bool few = q.arg_count < cmd->args_min;
+                size_t bound = few ? cmd->args_min : cmd->args_max;
+
+                snprintf(why, sizeof why, "%s takes %s %zu argument%s", cmd->name, cmd->args_min == cmd->args_max ? "exactly" : few ? "at least" : "at most", bound,
+                         bound == 1 ? "" : "s");
                 cmd = NULL;
         }
         if (cmd) {

@@ -7,8 +7,8 @@
 
 #include "master.h"
 
-#define CTL_REQUEST_MAX 4096
-#define CTL_ARGS_MAX 8
+#define CTL_REQUEST_MAX 16384
+#define CTL_ARGS_MAX 40 /* match: method, URL, --from and 32 headers */
 
 struct ctl_request {
         const char *command;            /* all borrowed from the arena given to ctl_request_parse */

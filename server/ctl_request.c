@@ -20,10 +20,10 @@ static int
 read_args(const struct json_value *v, struct ctl_request *ret, char *why, size_t room)
 {
         if (v->kind != JSON_ARRAY || v->count > CTL_ARGS_MAX)
-                return no(why, room, "args must be a list of at most 8 strings");
+                return no(why, room, "args must be a list of at most 40 strings");
         for (const struct json_value *a = v->first; a; a = a->next) {
                 if (a->kind != JSON_STRING || memchr(a->string.ptr, 0, a->string.len))
-                        return no(why, room, "args must be a list of at most 8 strings");
+                        return no(why, room, "args must be a list of at most 40 strings");
                 ret->args[ret->arg_count++] = a->string.ptr;
         }
         return 0;

@@ -100,6 +100,52 @@ actions_free(struct generation *g)
         g->actions = NULL;
 }
 
+/* ---- elsewhere ------------------------------------------------------------------------------------------------------------- */
+
+/* To `target` with what `m` matched, and the query that came unless the target has its own. */
+static void
+send_elsewhere(struct request *r, unsigned status, const char *target, const struct router_match *m)
+{
+        const char *base = request_bytes(r);
+        struct out *o = &r->conn->out;
+        char to[LOCATION_MAX];
+        long n = router_expand(target, m, to, sizeof(to));
+
+        if (n < 0) {
+                request_fail(r, 414, false);
+                return;
+        }
+        response_begin(o, status, r->head.minor, &r->conn->loop->date);
+        out_add_span(o, SPAN_LIT("Location: "));
+        out_add(o, to, (size_t)n);
+        if (r->head.query_len > 0 && strchr(target, '?') == NULL) {
+                out_add_span(o, SPAN_LIT("?"));
+                out_add(o, base + r->head.query_off, r->head.query_len);
+        }
+        out_add_span(o, SPAN_LIT("\r\n"));
+        response_end(o, r->head.minor, r->keep_alive, BODY_LENGTH, 0);
+        request_answer_started(r, status, BODY_LENGTH, 0);
+        request_answer_complete(r);
+}
+
+/* Made of the decoded path: what was spelled with dot segments or odd escapes comes to its one spelling at once, and "//host/%2e%2e/x" leads to no host.
+ * A path that begins with "//" would be taken for a host: "/.//" is the same path and no host (RFC 3986, 4.2). */
+void
+dispatch_slash(struct request *r)
+{
+        struct router_match m = { .param_count = 1, .params = { { .name = SPAN_LIT("path"), .type = RT_PATH } } };
+        char *path = (char *)(uintptr_t)r->path.ptr; /* ours: path_small or path_buf, both with room for one byte more (take_path) */
+        size_t len = r->path.len;
+        bool hosts = len > 1 && path[1] == '/';
+
+        if (path[len - 1] == '/')
+                len--;
+        else
+                path[len++] = '/';
+        m.params[0].value = hosts ? (struct span){ path, len } : (struct span){ path + 1, len - 1 };
+        send_elsewhere(r, 308, hosts ? "/.{path}" : "/{path}", &m);
+}
+
 /* ---- static files ---------------------------------------------------------------------------------------------------------- */
 
 /* The rest of the escapes (router_decode keeps those of reserved characters) are decoded: a file may be called "a#b". An encoded slash or NUL names no file. */
@@ -125,26 +171,6 @@ decode_rest(struct span in, char *out, size_t room, struct span *ret)
         return 0;
 }
 
-static void
-redirect_to_folder(struct request *r)
-{
-        const char *base = request_bytes(r);
-        struct out *o = &r->conn->out;
-
-        response_begin(o, 308, r->head.minor, &r->conn->loop->date);
-        out_add_span(o, SPAN_LIT("Location: "));
-        out_add(o, base + r->head.path_off, r->head.path_len);
-        out_add_span(o, SPAN_LIT("/"));
-        if (r->head.query_len > 0) {
-                out_add_span(o, SPAN_LIT("?"));
-                out_add(o, base + r->head.query_off, r->head.query_len);
-        }
-        out_add_span(o, SPAN_LIT("\r\n"));
-        response_end(o, r->head.minor, r->keep_alive, BODY_LENGTH, 0);
-        request_answer_started(r, 308, BODY_LENGTH, 0);
-        request_answer_complete(r);
-}
-
 /* The file is open (f->fd is ours) or there was an error. */
 static void
 answer_file(struct request *r, const struct static_root *root, int error, struct static_file *f)
@@ -154,7 +180,7 @@ answer_file(struct request *r, const struct static_root *root, int error, struct
         char *room;
 
         if (error == 0 && f->redirect) {
-                redirect_to_folder(r);
+                dispatch_slash(r); /* to the folder */
                 return;
         }
         if (error < 0) {
@@ -289,26 +315,7 @@ dispatch_respond(struct request *r, const struct action *a)
 static void
 dispatch_redirect(struct request *r)
 {
-        const char *base = request_bytes(r);
-        struct out *o = &r->conn->out;
-        char to[LOCATION_MAX];
-        long n = router_expand(r->route->redirect.to, &r->match, to, sizeof(to));
-
-        if (n < 0) {
-                request_fail(r, 414, false);
-                return;
-        }
-        response_begin(o, r->route->redirect.status, r->head.minor, &r->conn->loop->date);
-        out_add_span(o, SPAN_LIT("Location: "));
-        out_add(o, to, (size_t)n);
-        if (r->head.query_len > 0 && strchr(r->route->redirect.to, '?') == NULL) {
-                out_add_span(o, SPAN_LIT("?"));
-                out_add(o, base + r->head.query_off, r->head.query_len);
-        }
-        out_add_span(o, SPAN_LIT("\r\n"));
-        response_end(o, r->head.minor, r->keep_alive, BODY_LENGTH, 0);
-        request_answer_started(r, r->route->redirect.status, BODY_LENGTH, 0);
-        request_answer_complete(r);
+        send_elsewhere(r, r->route->redirect.status, r->route->redirect.to, &r->match);
 }
 
 void

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "aside.h"
 #include "dispatch.h"
 #include "generation_priv.h"
 #include "tls.h"
@@ -24,6 +25,8 @@ generation_free(struct generation *g)
         free(g->tls);
         router_free(g->router);
         free(g->origins.list);
+        free(g->quoted.list);
+        sources_fini(&g->decorators);
         bundle_fini(&g->bundle);
         arena_free(g->arena);
         free(g);
@@ -149,7 +152,9 @@ build_parts(struct generation *g, struct diags *d)
 
         if (e == -ENOMEM)
                 return e;
-        one = router_compile(g->routes, g->route_count, &g->bundle.sources, d, &g->router);
+        for (size_t i = 0; i < g->route_count; i++)
+                g->methods |= g->routes[i].methods;
+        one = router_compile(g->routes, g->route_count, &g->quoted, d, &g->router);
         for (size_t i = 0; one != -ENOMEM && i < sizeof(parts) / sizeof(*parts); i++) {
                 e = one < 0 ? one : e;
                 one = parts[i](g, d);
@@ -189,4 +194,23 @@ generation_build(struct bundle *b, bool with_router, struct diags *d, struct gen
 fail:
         generation_free(g);
         return e;
+}
+
+struct building { struct bundle *b; bool with_router; struct diags *d; struct generation **ret; int e; };
+
+static void
+build_here(void *arg)
+{
+        struct building *b = arg;
+
+        b->e = generation_build(b->b, b->with_router, b->d, b->ret);
+}
+
+int
+generation_build_aside(struct bundle *b, bool with_router, struct diags *d, struct generation **ret)
+{
+        struct building building = { b, with_router, d, ret, -ENOMEM };
+
+        aside_run(build_here, &building);
+        return building.e;
 }

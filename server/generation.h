@@ -47,8 +47,11 @@ struct generation {
         struct bundle bundle;            /* moved in: sources serve the findings */
         struct conf conf;
         struct key_origins origins;
+        struct sources decorators;       /* the lines of Python that native apps reported */
+        struct sources quoted;           /* what findings quote: bundle.sources and decorators, borrowed from both */
         struct route *routes;            /* conf routes followed by the native apps' own */
         size_t route_count;
+        uint32_t methods;                /* of all routes together */
         struct router *router;
         struct tls_contexts **tls;       /* per listener; NULL: plain */
         struct action *actions;          /* per route: what dispatch.c does for it, made ready (replies, open roots) */
@@ -58,6 +61,8 @@ struct generation {
  * 0, -EINVAL with findings, -ENOMEM. */
 int generation_build(struct bundle *b, bool with_router, struct diags *d, struct generation **ret);
 void generation_free(struct generation *g);
+/* The same, with little claim on the processor (aside.h): where requests are being served. */
+int generation_build_aside(struct bundle *b, bool with_router, struct diags *d, struct generation **ret);
 
 /* Numbers of `python: module:function` targets: the list that the implicit app's pyworkers get at start; a route's `handler` is an index into it. */
 size_t generation_python_targets(const struct conf *c, const char **ret_targets, size_t room);
@@ -65,5 +70,16 @@ size_t generation_python_targets(const struct conf *c, const char **ret_targets,
 /* Text (table or JSON) for heartctl, malloc'ed. */
 char *generation_show(const struct generation *g, bool json);   /* every setting, its value, the file:line it came from */
 char *generation_routes(const struct generation *g, bool json); /* in order of precedence: selector, methods, pattern, class, action, file:line */
+
+/* What one route does, in words: "static site", "app shop". malloc'ed. */
+char *route_action_text(const struct generation *g, const struct route *r);
+
+/* A request that nobody sent (trial.c). url: http://host:port/path?query, or a path alone: then it comes in at the first listener. from: the client's
+ * address, NULL: 127.0.0.1. headers: "Name: value". */
+struct trial_ask { const char *method, *url, *from; const char *headers[32]; size_t header_count; };
+/* Which route would take it, and why. 0 and a malloc'ed text; -EINVAL with a sentence in why: the question makes no sense; -ENOMEM. */
+int generation_match(const struct generation *g, const struct trial_ask *ask, bool json, char **ret_text, char *why, size_t why_room);
+/* Reads "METHOD", "URL", and any of "-HName: value", "--from=IP" as heartctl sends them. 0 or -EINVAL with a sentence in why. */
+int trial_ask_parse(const char *const *args, size_t count, struct trial_ask *ret, char *why, size_t why_room);
 
 #endif

@@ -34,6 +34,9 @@ struct options {
         bool json, now;
         const char *args[4];
         int arg_count;
+        const char *headers[32]; /* -H */
+        int header_count;
+        const char *from;        /* --from */
 };
 
 static int __attribute__((format(printf, 1, 2)))
@@ -197,6 +200,16 @@ send_request(int fd, const char *command, const struct options *o)
                 json_str(&j, o->args[i]);
         if (o->now)
                 json_str(&j, "--now");
+        for (int i = 0; i < o->header_count; i++) {
+                char *text = NULL;
+                if (asprintf(&text, "-H%s", o->headers[i]) >= 0)
+                        json_str(&j, text), free(text);
+        }
+        if (o->from) {
+                char text[80];
+                snprintf(text, sizeof text, "--from=%s", o->from);
+                json_str(&j, text);
+        }
         json_end(&j, ']');
         json_key(&j, "json"), json_bool(&j, o->json);
         json_end(&j, '}');
@@ -278,9 +291,47 @@ static int do_restart(const struct options *o) { return ask("restart", o); }
 static int do_stop(const struct options *o)    { return ask("stop", o); }
 static int do_ping(const struct options *o)    { return ask("ping", o); }
 
-/* routes and show: what the running server serves; when there is none, what the file named with -c says. */
+static char *
+print_routes(const struct generation *g, const struct options *o, int *ret_exit)
+{
+        (void)ret_exit;
+        return generation_routes(g, o->json);
+}
+
+static char *
+print_show(const struct generation *g, const struct options *o, int *ret_exit)
+{
+        (void)ret_exit;
+        return generation_show(g, o->json);
+}
+
+static char *
+print_match(const struct generation *g, const struct options *o, int *ret_exit)
+{
+        struct trial_ask ask = { .method = o->args[0], .url = o->args[1], .from = o->from, .header_count = (size_t)o->header_count };
+        char why[256] = "out of memory\n", *text = NULL;
+
+        memcpy(ask.headers, o->headers, sizeof ask.headers);
+        if (generation_match(g, &ask, o->json, &text, why, sizeof why) == 0)
+                return text;
+        fputs(why, stderr);
+        *ret_exit = REFUSED;
+        return NULL;
+}
+
+/* What decorators say is known to the pyworkers that imported them, and to nobody else. */
+static void
+say_what_is_unknown(const struct generation *g)
+{
+        for (size_t i = 0; i < g->conf.apps.count; i++)
+                if (conf_app_at(&g->conf, i)->kind == APP_HEART)
+                        fprintf(stderr, "heartctl: no heartd answers: the routes that app \"%s\" would report are not known from the file alone\n",
+                                conf_app_at(&g->conf, i)->name);
+}
+
+/* routes, show and match: what the running server serves; when there is none, what the file named with -c says. print: NULL with *ret_exit set when it refuses. */
 static int
-ask_or_read(const char *command, const struct options *o, char *(*print)(const struct generation *, bool))
+ask_or_read(const char *command, const struct options *o, char *(*print)(const struct generation *, const struct options *, int *ret_exit))
 {
         char path[PATH_MAX];
         int status = find_socket(o, path, sizeof path), fd = status == DONE ? reach(path) : -1;
@@ -292,16 +343,19 @@ ask_or_read(const char *command, const struct options *o, char *(*print)(const s
         if (!o->file)
                 return could_not("no heartd answers at %s: %s; with -c FILE the file itself is read", path, strerror(-fd));
         struct generation *g = load(o->file, false, stderr, &status);
-        char *text = g ? print(g, o->json) : NULL;
+        if (g && print != print_show)
+                say_what_is_unknown(g);
+        char *text = g ? print(g, o, &status) : NULL;
         if (text)
                 printf("%s%s", text, *text && text[strlen(text) - 1] == '\n' ? "" : "\n");
         free(text);
         generation_free(g);
-        return g ? DONE : status;
+        return status;
 }
 
-static int do_routes(const struct options *o) { return ask_or_read("routes", o, generation_routes); }
-static int do_show(const struct options *o)   { return ask_or_read("show", o, generation_show); }
+static int do_routes(const struct options *o) { return ask_or_read("routes", o, print_routes); }
+static int do_show(const struct options *o)   { return ask_or_read("show", o, print_show); }
+static int do_match(const struct options *o)  { return ask_or_read("match", o, print_match); }
 
 /* ---- without a server -------------------------------------------------------------------------------------------------------------------- */
 static int
@@ -358,6 +412,7 @@ static const struct command {
         { "reload",  "",        "take the file over, all or nothing; waits for the outcome and prints it",          0, 0, do_reload },
         { "status",  "",        "processes, apps and counters",                                                     0, 0, do_status },
         { "routes",  "",        "every route in order of precedence",                                               0, 0, do_routes },
+        { "match",   "METHOD URL", "which route takes a request, and what the nearest others lack; -H, --from", 2, 2, do_match },
         { "show",    "",        "every setting, its value, and where it came from",                                 0, 0, do_show },
         { "restart", "APP",     "start an app's pyworkers anew, as a reload does it",                               1, 1, do_restart },
         { "stop",    "[--now]", "finish what runs, then leave; --now: leave at once. Returns when heartd has left", 0, 0, do_stop },
@@ -372,10 +427,12 @@ usage(FILE *out)
 {
         fputs("usage: heartctl [-c routes.yaml | -s control.sock] COMMAND [--json]\n\n", out);
         for (size_t i = 0; i < COMMAND_COUNT; i++)
-                fprintf(out, "  %-8s %-8s %s\n", commands[i].name, commands[i].args, commands[i].help);
+                fprintf(out, "  %-8s %-10s %s\n", commands[i].name, commands[i].args, commands[i].help);
         fputs("\n  -c FILE   the configuration (default: " DEFAULT_FILE ")\n"
               "  -s SOCK   the control socket, instead of what the file says\n"
               "  --json    answer in JSON\n"
+              "  -H 'Name: value', --from IP\n"
+              "            match: header fields of the request (-H may come again) and its client's address\n"
               "\nExit: 0 done, 1 findings or refused, 2 could not ask. See heartctl(8).\n", out);
 }
 
@@ -393,6 +450,10 @@ take_option(int argc, char **argv, int *i, struct options *o, int *ret_exit)
                 value = &o->file;
         else if (strcmp(a, "-s") == 0 || strcmp(a, "--socket") == 0)
                 value = &o->socket;
+        else if (strcmp(a, "--from") == 0)
+                value = &o->from;
+        else if (strcmp(a, "-H") == 0 && o->header_count < (int)(sizeof o->headers / sizeof *o->headers))
+                value = &o->headers[o->header_count++];
         else if (a[0] == '-' && a[1])
                 *ret_exit = could_not("unknown option %s; heartctl --help", a);
         else
@@ -452,7 +513,7 @@ main(int argc, char **argv)
                 usage(stderr);
                 return COULD_NOT_ASK;
         }
-        if (o.arg_count < c->arg_min || o.arg_count > c->arg_max || (o.now && c->run != do_stop))
+        if (o.arg_count < c->arg_min || o.arg_count > c->arg_max || (o.now && c->run != do_stop) || ((o.header_count > 0 || o.from) && c->run != do_match))
                 return could_not("usage: heartctl %s %s", c->name, c->args);
         if (o.file && o.socket)
                 return could_not("-c or -s, not both");

@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "json.h"
+#include "reported.h"
 
 struct mounting {
         struct generation *g;
@@ -20,6 +20,7 @@ struct mounting {
         struct route *list; /* in the making, malloc'ed */
         size_t count, room;
         bool bad;
+        const struct json_value **reports; /* by app; NULL: none */
         uint32_t *numbers;  /* of the `python:` target of each route of the file */
 };
 
@@ -34,7 +35,7 @@ finding(struct mounting *m, enum diag_level level, struct place at, const char *
         va_start(ap, fmt);
         vsnprintf(text, sizeof(text), fmt, ap);
         va_end(ap);
-        diag_add(m->diags, level, at, sources_line(&m->g->bundle.sources, at.file, at.line), NULL, "%s", text);
+        diag_add(m->diags, level, at, sources_line(&m->g->quoted, at.file, at.line), NULL, "%s", text);
         if (level == DIAG_ERROR)
                 m->bad = true;
 }
@@ -81,60 +82,15 @@ root_of(const char *prefix)
 
 /* ---- the report ------------------------------------------------------------------------------------------------------------------------- */
 
-static bool
-number_within(const struct json_value *v, double max)
-{
-        return v != NULL && v->kind == JSON_NUMBER && v->number >= 0 && v->number <= max && v->number == (double)(uint64_t)v->number;
-}
-
-/* A mask of the methods that a decorator named; 0: they make no sense. */
-static uint32_t
-report_methods(const struct json_value *methods)
-{
-        uint32_t mask = 0;
-
-        if (methods == NULL || methods->kind != JSON_ARRAY)
-                return 0;
-        for (const struct json_value *v = methods->first; v != NULL; v = v->next) {
-                if (v->kind != JSON_STRING || v->string.len == 0)
-                        return 0;
-                mask |= router_method_bit(v->string);
-        }
-        if (mask & M_GET)
-                mask |= M_HEAD;
-        return methods->count > 0 ? mask : M_ANY;
-}
-
 /* One decorated route below the mount. */
 static int
 add_reported(struct mounting *m, const struct route *mount, const char *prefix, const struct json_value *v)
 {
-        const char *path = json_get_str(v, "path"), *file = json_get_str(v, "file");
-        const struct json_value *handler = json_get(v, "handler"), *line = json_get(v, "line");
-        uint32_t methods = report_methods(json_get(v, "methods"));
-        struct route route = *mount;
+        struct route route;
+        int e = reported_route(m->g->arena, &m->g->quoted, m->diags, mount, prefix, v, &route);
 
-        if (path == NULL || (*path != '/' && *path != '~') || !number_within(handler, UINT32_MAX - 1) || methods == 0 || (line != NULL && !number_within(line, UINT32_MAX))) {
-                finding(m, DIAG_ERROR, mount->place, "app \"%s\" reported a route that makes no sense%s%s", mount->app, path != NULL ? ": " : "", path != NULL ? path : "");
-                return -EINVAL;
-        }
-        if (file != NULL && *file != '\0') { /* else it is where the mount is: a handler without a file was made at run time */
-                route.place = (struct place){ arena_strdup(m->g->arena, file), line != NULL ? (uint32_t)line->number : 0, 1, 1 };
-                if (route.place.file == NULL)
-                        return -ENOMEM;
-        }
-        route.path_place = route.place;
-        if (*path == '~' && *prefix != '\0') {
-                finding(m, DIAG_ERROR, route.place, "route \"%s\" of app \"%s\": a regular expression cannot stand below \"%s\"", path, mount->app, prefix);
-                return -EINVAL;
-        }
-        route.path = arena_printf(m->g->arena, "%s%s", *path == '~' ? "" : prefix, path);
-        if (route.path == NULL)
-                return -ENOMEM;
-        route.methods &= methods;
-        route.handler = (uint32_t)handler->number;
-        route.fallback = false;
-        return route.methods != 0 ? add(m, &route) : 0;
+        m->bad |= e == -EINVAL;
+        return e < 0 || route.methods == 0 ? e : add(m, &route);
 }
 
 static bool
@@ -150,20 +106,48 @@ has_error_page(const struct json_value *report, double status)
 
 /* *ret NULL: there is none. */
 static int
-parse_report(struct mounting *m, const struct route *mount, struct json_value **ret)
+parse_report(struct mounting *m, size_t index, const struct json_value **ret)
 {
-        const struct bundle_app *app = &m->g->bundle.apps[mount->app_index];
+        const struct bundle_app *app = &m->g->bundle.apps[index];
+        const struct conf_app *conf = conf_app_at(&m->g->conf, index);
+        struct json_value *report = NULL;
         int e;
 
         *ret = NULL;
-        if (app->pool_id == 0 || app->report == NULL)
+        if (conf->kind != APP_HEART || app->pool_id == 0 || app->report == NULL)
                 return 0;
-        e = json_parse(app->report, app->report_len, m->g->arena, ret);
-        if (e == -EINVAL || (e == 0 && ((*ret)->kind != JSON_OBJECT || json_get(*ret, "routes") == NULL || json_get(*ret, "routes")->kind != JSON_ARRAY))) {
-                finding(m, DIAG_ERROR, mount->place, "app \"%s\" reported something that is no list of routes", mount->app);
-                e = -EINVAL;
+        e = json_parse(app->report, app->report_len, m->g->arena, &report);
+        if (e == -EINVAL || (e == 0 && (report->kind != JSON_OBJECT || json_get(report, "routes") == NULL || json_get(report, "routes")->kind != JSON_ARRAY))) {
+                finding(m, DIAG_ERROR, conf->place, "app \"%s\" reported something that is no list of routes", conf->name);
+                return 0;
         }
+        *ret = e == 0 ? report : NULL;
         return e;
+}
+
+/* All reports, and the lines that findings quote: those of the file and those of the decorators. */
+static int
+read_reports(struct mounting *m)
+{
+        struct generation *g = m->g;
+        int e = 0;
+
+        m->reports = calloc(g->conf.apps.count + 1, sizeof(*m->reports));
+        if (m->reports == NULL)
+                return -ENOMEM;
+        for (size_t i = 0; e == 0 && i < g->conf.apps.count; i++)
+                e = parse_report(m, i, &m->reports[i]);
+        if (e == 0)
+                e = reported_lines(m->reports, g->conf.apps.count, &g->decorators);
+        if (e == 0 && (g->quoted.list = calloc(g->bundle.sources.count + g->decorators.count + 1, sizeof(*g->quoted.list))) == NULL)
+                e = -ENOMEM;
+        if (e < 0)
+                return e;
+        for (size_t i = 0; i < g->bundle.sources.count; i++)
+                g->quoted.list[g->quoted.count++] = g->bundle.sources.list[i];
+        for (size_t i = 0; i < g->decorators.count; i++)
+                g->quoted.list[g->quoted.count++] = g->decorators.list[i];
+        return 0;
 }
 
 /* ---- mounts ------------------------------------------------------------------------------------------------------------------------------ */
@@ -201,12 +185,12 @@ static int
 add_app_routes(struct mounting *m, const struct route *mount)
 {
         char *prefix = arena_strndup(m->g->arena, mount->path, prefix_len(mount->path));
-        struct json_value *report;
-        int e = parse_report(m, mount, &report);
+        const struct json_value *report = m->reports[mount->app_index];
+        int e = 0;
 
         if (prefix == NULL)
                 return -ENOMEM;
-        for (const struct json_value *v = e == 0 && report != NULL ? json_get(report, "routes")->first : NULL; v != NULL && e != -ENOMEM; v = v->next)
+        for (const struct json_value *v = report != NULL ? json_get(report, "routes")->first : NULL; v != NULL && e != -ENOMEM; v = v->next)
                 e = add_reported(m, mount, prefix, v);
         return e == -ENOMEM ? e : 0;
 }
@@ -215,7 +199,7 @@ static int
 add_conf_route(struct mounting *m, const struct route *from)
 {
         const struct conf *c = &m->g->conf;
-        struct json_value *report = NULL;
+        const struct json_value *report;
         struct route route = *from;
         int e = 0;
 
@@ -236,9 +220,7 @@ add_conf_route(struct mounting *m, const struct route *from)
                 finding(m, DIAG_ERROR, route.path_place, "native app \"%s\" is mounted below a prefix with a parameter; put the parameter into its own routes", route.app);
                 return 0;
         }
-        e = parse_report(m, &route, &report);
-        if (e == -ENOMEM)
-                return e;
+        report = m->reports[route.app_index];
         return add_fallback(m, &route, report == NULL || has_error_page(report, 404));
 }
 
@@ -262,13 +244,9 @@ mount_at_root(struct mounting *m, uint32_t index)
         const struct conf_app *app = conf_app_at(&m->g->conf, index);
         struct route mount = { .place = app->place, .path_place = app->place, .path = "/{path:path}", .methods = M_ANY, .action = ROUTE_APP, .app = app->name,
                                .app_place = app->place, .body = UINT64_MAX, .app_index = index, .handler = UINT32_MAX,
-                               .root_path = app->root_path != NULL ? app->root_path : "" };
-        struct json_value *report = NULL;
-        int e = parse_report(m, &mount, &report);
-
-        if (e == -ENOMEM)
-                return e;
-        e = add_fallback(m, &mount, (report == NULL || has_error_page(report, 404)) && !has_catch_all(&m->g->conf));
+                               .trailing_slash = m->g->conf.trailing_slash, .root_path = app->root_path != NULL ? app->root_path : "" };
+        const struct json_value *report = m->reports[index];
+        int e = add_fallback(m, &mount, (report == NULL || has_error_page(report, 404)) && !has_catch_all(&m->g->conf));
         return e < 0 ? e : add_app_routes(m, &mount);
 }
 
@@ -317,8 +295,11 @@ mounts_expand(struct generation *g, struct diags *d)
                 any_target |= conf_route_at(&g->conf, i)->python != NULL;
         m.numbers = calloc(g->conf.routes.count + 1, sizeof(*m.numbers));
         if (m.numbers != NULL && (python_targets_number(&g->conf, NULL, 0, m.numbers) > 0 || !any_target))
+                e = read_reports(&m);
+        if (e == 0)
                 e = expand(&m);
         free(m.numbers);
+        free(m.reports);
 
         if (e == 0) {
                 g->routes = arena_alloc(g->arena, m.count * sizeof(*m.list));

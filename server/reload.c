@@ -386,7 +386,7 @@ step_build(struct master *m)
         diags_init(&d);
         bundle_init(&sent);
         if ((e = bundle_read(&sent, r->bundle_fd)) == 0)
-                e = generation_build(&sent, true, &d, &r->next);
+                e = generation_build_aside(&sent, true, &d, &r->next);
         bundle_fini(&sent);
         keep_findings(r, &d, e < 0);
         if (e < 0) {
@@ -565,7 +565,7 @@ run(struct master *m)
         bundle_init(&b);
         if ((e = bundle_read_files(&b, m->conf_file, &r->diags)) == 0) {
                 b.number = r->number;
-                e = generation_build(&b, true, &r->diags, &r->look);
+                e = generation_build_aside(&b, true, &r->diags, &r->look);
         }
         bundle_fini(&b);
         if (e < 0) {

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "facts.h"
 #include "lane.h"
 #include "log.h"
 
@@ -207,11 +208,22 @@ stays_open(const struct request *r)
         return r->head.keep_alive && !c->close_after && !c->loop->draining && (most == 0 || c->request_count < most) && request_conf(r)->limits.keep_alive.timeout_ms != 0;
 }
 
+/* Where the request came from and how, for the conditions of routes. */
+static enum router_verdict
+match(struct request *r)
+{
+        struct router_query q = { .path = r->path, .host = r->host, .method = r->head.method, .local = *conn_local(r->conn), .tls = r->conn->tls != NULL };
+        struct facts facts;
+
+        facts_init(&facts, &r->head, request_bytes(r));
+        conn_peer_addr(r->conn, &q.source);
+        q.facts = &facts.ask;
+        return router_match(r->lg->g->router, r->conn->loop->scratch, &q, &r->match);
+}
+
 void
 request_begin(struct request *r)
 {
-        struct loop *l = r->conn->loop;
-        struct router_query q = { .method = r->head.method };
         int e;
 
         begin(r);
@@ -229,15 +241,20 @@ request_begin(struct request *r)
                 request_fail(r, e == -ENOMEM ? 500 : 400, true);
                 return;
         }
-        q.path = r->path;
-        q.host = r->host;
-        q.local = *conn_local(r->conn);
-        switch (router_match(r->lg->g->router, l->scratch, &q, &r->match)) {
+        if ((r->head.method & r->lg->g->methods) == 0 && r->head.method == M_OTHER) { /* RFC 9110, 15.6.2: not known, and no route could take it */
+                request_fail(r, 501, false);
+                return;
+        }
+        switch (match(r)) {
         case ROUTER_FOUND:
                 r->route = &r->lg->g->routes[r->match.route];
                 break;
         case ROUTER_METHOD:
                 dispatch_method(r);
+                return;
+        case ROUTER_SLASH:
+                r->route = &r->lg->g->routes[r->match.route]; /* for the access log */
+                dispatch_slash(r);
                 return;
         case ROUTER_NOT_FOUND:
                 request_fail(r, 404, false);

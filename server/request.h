@@ -111,6 +111,7 @@ void request_discard(struct request *r);      /* DISCARDING: read to the end wit
 /* dispatch.c */
 void dispatch(struct request *r);
 void dispatch_method(struct request *r);      /* 405, or the answer to OPTIONS */
+void dispatch_slash(struct request *r);       /* 308 to the spelling that the route has */
 void dispatch_python(struct request *r);      /* its body is gathered as far as it goes: hand it over */
 
 #endif

@@ -97,13 +97,13 @@ generation_show(const struct generation *g, bool json)
 
 /* ---- routes ---------------------------------------------------------------------------------------------------------------------------- */
 
-enum { COL_ORDER, COL_SELECTOR, COL_METHODS, COL_PATTERN, COL_CLASS, COL_ACTION, COL_PLACE, COL_COUNT };
-static const char *const COLUMNS[COL_COUNT] = { "#", "selector", "methods", "pattern", "class", "action", "file:line" };
+enum { COL_ORDER, COL_SELECTOR, COL_METHODS, COL_PATTERN, COL_CLASS, COL_CONDITIONS, COL_ACTION, COL_PLACE, COL_COUNT };
+static const char *const COLUMNS[COL_COUNT] = { "#", "selector", "methods", "pattern", "class", "conditions", "action", "file:line" };
 
 struct row { char *cells[COL_COUNT]; };
 
-static char *
-action_text(const struct generation *g, const struct route *r)
+char *
+route_action_text(const struct generation *g, const struct route *r)
 {
         char *text = NULL;
         int n = -1;
@@ -136,16 +136,36 @@ action_text(const struct generation *g, const struct route *r)
         return n >= 0 ? text : NULL;
 }
 
-/* "127.0.0.1:: host" or "*". */
-static char *
-selector_text(const struct route *r)
+static void
+put_facts(FILE *out, const char *what, const struct key_map *map)
 {
-        const char *on = r->on != NULL ? r->on : "", *host = r->host != NULL ? r->host : "";
-        char *text = NULL;
+        for (size_t i = 0; i < map->count; i++)
+                if (strcmp(map->values[i], "*") == 0)
+                        fprintf(out, "%s%s %s", ftell(out) > 0 ? ", " : "", what, map->keys[i]);
+                else
+                        fprintf(out, "%s%s %s: %s", ftell(out) > 0 ? ", " : "", what, map->keys[i], map->values[i]);
+}
 
-        if (asprintf(&text, "%s%s%s", on, *on != '\0' && *host != '\0' ? " " : "", *on == '\0' && *host == '\0' ? "*" : host) < 0)
+/* "https, from 10.0.0.0/8, header x-api: 2" or "-". */
+static char *
+conditions_text(const struct route_when *w)
+{
+        char *text = NULL;
+        size_t len;
+        FILE *out = open_memstream(&text, &len);
+
+        if (out == NULL)
                 return NULL;
-        return text;
+        if (w->scheme != WHEN_ANY)
+                fputs(w->scheme == WHEN_HTTPS ? "https" : "http", out);
+        for (size_t i = 0; i < w->source.count; i++)
+                fprintf(out, "%s%s", i > 0 ? " or " : ftell(out) > 0 ? ", from " : "from ", w->source.list[i]);
+        put_facts(out, "header", &w->headers);
+        put_facts(out, "query", &w->query);
+        put_facts(out, "cookie", &w->cookies);
+        if (ftell(out) == 0)
+                fputc('-', out);
+        return memstream_close(out, &text);
 }
 
 static char *
@@ -176,11 +196,12 @@ row_fill(const struct generation *g, size_t order, uint32_t index, struct row *r
         memset(row, 0, sizeof(*row));
         n = asprintf(&row->cells[COL_ORDER], "%zu", order + 1);
         row->cells[COL_ORDER] = n < 0 ? NULL : row->cells[COL_ORDER];
-        row->cells[COL_SELECTOR] = selector_text(r);
+        row->cells[COL_SELECTOR] = router_selector_text(g->router, index);
         row->cells[COL_METHODS] = methods_text(r->methods);
-        row->cells[COL_PATTERN] = strdup(r->path);
+        row->cells[COL_PATTERN] = strdup(router_pattern_text(g->router, index));
         row->cells[COL_CLASS] = strdup(router_class(g->router, index));
-        row->cells[COL_ACTION] = action_text(g, r);
+        row->cells[COL_CONDITIONS] = conditions_text(&r->when);
+        row->cells[COL_ACTION] = route_action_text(g, r);
         n = asprintf(&row->cells[COL_PLACE], "%s:%u", r->place.file != NULL ? r->place.file : "", (unsigned)r->place.line);
         row->cells[COL_PLACE] = n < 0 ? NULL : row->cells[COL_PLACE];
         for (size_t i = 0; i < COL_COUNT; i++)

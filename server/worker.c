@@ -13,6 +13,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "aside.h"
 #include "lane.h"
 #include "log.h"
 
@@ -72,6 +73,8 @@ void
 worker_generation_unref(struct worker *w, struct generation *g)
 {
         struct generation_ref **p, *r, *dead = NULL;
+        uint64_t one = 1;
+        ssize_t n;
 
         if (g == NULL)
                 return;
@@ -82,12 +85,42 @@ worker_generation_unref(struct worker *w, struct generation *g)
         if (--r->refs == 0) {
                 *p = r->next;
                 dead = r;
+                dead->next = w->dead;
+                w->dead = dead;
         }
         pthread_mutex_unlock(&w->lock);
         if (dead != NULL) {
-                generation_free(dead->g);
-                free(dead);
+                n = write(w->reply_fd, &one, sizeof(one));
+                (void)n;
         }
+}
+
+static void
+free_dead(void *arg)
+{
+        struct generation_ref *r = arg;
+
+        while (r != NULL) {
+                struct generation_ref *next = r->next;
+
+                generation_free(r->g);
+                free(r);
+                r = next;
+        }
+}
+
+/* The main thread frees what nobody refers to any more: it takes milliseconds, and whoever let go last may have been a loop. */
+static void
+bury(struct worker *w)
+{
+        struct generation_ref *dead;
+
+        pthread_mutex_lock(&w->lock);
+        dead = w->dead;
+        w->dead = NULL;
+        pthread_mutex_unlock(&w->lock);
+        if (dead != NULL)
+                aside_run(free_dead, dead);
 }
 
 static int
@@ -436,7 +469,7 @@ on_prepare(struct state *s, const struct msg *m, const int *fds, size_t fd_count
         bundle_init(&b);
         e = bundle_read(&b, fds[0]);
         if (e == 0)
-                e = generation_build(&b, true, &d, &g);
+                e = generation_build_aside(&b, true, &d, &g);
         if (e == 0 && (e = keep_generation(s->w, g)) < 0)
                 generation_free(g);
         if (e < 0) {
@@ -601,8 +634,10 @@ live(struct state *s)
                 }
                 if (poll(p, 2, timeout) < 0 && errno != EINTR)
                         return;
-                if (p[1].revents & POLLIN)
+                if (p[1].revents & POLLIN) {
                         send_replies(w);
+                        bury(w);
+                }
                 if (p[0].fd >= 0 && p[0].revents != 0 && !hear(s)) {
                         log_warning("the master is gone: finishing what runs, then leaving");
                         p[0].fd = -1;
@@ -667,6 +702,7 @@ worker_run(const struct heritage *h)
                 loop_free(w.loops[i]);
         worker_generation_unref(&w, s.prepared);
         worker_generation_unref(&w, s.committed);
+        bury(&w);
         worker_say(&w, &drained, NULL);
         send_replies(&w);
         while (w.pools != NULL) {

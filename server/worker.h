@@ -21,16 +21,17 @@ struct worker {
         struct loop *loops[LOOPS_MAX];
         struct blocking *blocking;
         struct worker_pool *pools;        /* main thread only */
-        pthread_mutex_t lock;             /* guards the three below */
+        pthread_mutex_t lock;             /* guards the four below */
         struct generation_ref *built;     /* generations that were prepared and are still referred to */
+        struct generation_ref *dead;      /* those that are not; the main thread frees them */
         struct reply_msg *replies;        /* what loops want said to the master */
-        int reply_fd;                     /* eventfd: replies wait */
+        int reply_fd;                     /* eventfd: replies wait, or the dead */
         _Atomic uint32_t loops_left;
 };
 
 /* Any loop: borrow + reference the built generation with this number; NULL: there is none. */
 struct generation *worker_generation_ref(struct worker *w, uint64_t number);
-void worker_generation_unref(struct worker *w, struct generation *g); /* the last one frees it */
+void worker_generation_unref(struct worker *w, struct generation *g); /* the last one leaves it to the main thread to free */
 /* Any thread: say m to the master (with a text of at most 1 KiB), in order, without blocking the caller. */
 void worker_say(struct worker *w, const struct msg *m, const char *text);
 /* A loop has let its last connection go while draining or retiring. */

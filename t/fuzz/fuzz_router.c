@@ -1,7 +1,8 @@
 /* fuzz_router.c - any text as routes, any bytes as paths: compile, decode, match, expand.
  * SPDX-License-Identifier: MIT
  * Input: one route per line (a path, with a selector before it if you like), an empty line, then one raw path per line.
- * A line's first byte may say more: '!' makes a route `first`, '<' a fallback, '=' gives it GET alone. */
+ * A line's first bytes may say more: '!' makes a route `first`, '<' a fallback, '=' gives it GET alone, '+' redirects to the other spelling, '-'
+ * ignores it, '@' wants https, '&' a header. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,14 +36,24 @@ lies_in(struct span inner, struct span outer)
         return inner.ptr >= outer.ptr && inner.ptr + inner.len <= outer.ptr + outer.len;
 }
 
+static struct span
+ask(void *ctx, struct span name)
+{
+        (void)ctx;
+        return name;
+}
+
 static void
 check_match(const struct router *r, struct router_scratch *s, const struct route *routes, size_t count, struct span path, uint32_t method)
 {
         struct router_query q = { .path = path, .host = SPAN_LIT("www.example.com"), .method = method, .local = { .port = 8080 } };
+        static const struct router_facts facts = { ask, ask, ask, NULL };
         struct router_match m;
         char target[256];
 
         q.local.addr.s6_addr[15] = 1;
+        q.tls = path.len % 2;
+        q.facts = method & (M_GET | M_PUT) ? &facts : NULL;
         switch (router_match(r, s, &q, &m)) {
         case ROUTER_FOUND:
                 assert(m.route < count);
@@ -53,6 +64,11 @@ check_match(const struct router *r, struct router_scratch *s, const struct route
                         assert(lies_in(m.params[i].value, path));
                 }
                 assert(router_expand("/x/{a}/{b}?{id}", &m, target, sizeof(target)) != 0);
+                break;
+        case ROUTER_SLASH:
+                assert(m.route < count && routes[m.route].trailing_slash == SLASH_REDIRECT && !routes[m.route].fallback);
+                for (uint32_t i = 0; i < m.param_count; i++)
+                        assert(lies_in(m.params[i].value, path));
                 break;
         case ROUTER_METHOD:
                 assert((m.allow & method) == 0 || method == M_OPTIONS);
@@ -89,6 +105,36 @@ check_paths(const struct router *r, const struct route *routes, size_t count, ch
         router_scratch_free(s);
 }
 
+static void
+flag(struct route *route, char c)
+{
+        static const char *name[] = { "x" }, *any[] = { "*" };
+
+        switch (c) {
+        case '!':
+                route->first = true;
+                break;
+        case '<':
+                route->fallback = true;
+                break;
+        case '=':
+                route->methods = M_GET;
+                break;
+        case '+':
+                route->trailing_slash = SLASH_REDIRECT;
+                break;
+        case '-':
+                route->trailing_slash = SLASH_IGNORE;
+                break;
+        case '@':
+                route->when.scheme = WHEN_HTTPS;
+                break;
+        default:
+                route->when.headers = (struct key_map){ name, any, 1 };
+                break;
+        }
+}
+
 int
 LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 {
@@ -109,11 +155,9 @@ LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
                 struct route *route = &routes[count++];
 
                 *route = (struct route){ .methods = M_ANY, .place = { "fuzz", (uint32_t)count, 1, 1 }, .path_place = { "fuzz", (uint32_t)count, 1, 1 } };
-                route->first = *line == '!';
-                route->fallback = *line == '<';
-                if (*line == '=')
-                        route->methods = M_GET;
-                route->path = line + (strchr("!<=", *line) != NULL);
+                for (; *line != '\0' && strchr("!<=+-@&", *line) != NULL; line++)
+                        flag(route, *line);
+                route->path = line;
         }
         diags_init(&d);
         if (router_compile(routes, count, NULL, &d, &r) == 0) {

@@ -7,14 +7,15 @@ Registered at import, by one thread; constant from the first request on, then us
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
-from typing import Any, AsyncIterator, Awaitable, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Type, TypeVar, Union, cast
+import sys
+from dataclasses import dataclass, field
+from typing import Any, AsyncIterator, Awaitable, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, Type, TypeVar, Union, cast
 
 from .errors import Disconnected, HTTPError, reason
 from .logs import log_exception
 from .request import EnvironSource, Request
 from .response import Response, error_page, make_response
-from .routing import Matcher, check_pattern
+from .routing import Asked, Matcher, check_pattern, check_when
 
 __all__ = ["App", "Endpoint", "Route", "endpoint_of"]
 
@@ -40,6 +41,17 @@ class Route:
     path: str
     methods: Tuple[str, ...]
     endpoint: Endpoint
+    when: Dict[str, Any] = field(default_factory=dict)
+    file: str = ""  # of the decorator
+    line: int = 0
+
+
+def _caller() -> Tuple[str, int]:
+    """File and line of the decorator: the nearest frame that is not of this file."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename == __file__:
+        frame = frame.f_back
+    return frame.f_code.co_filename, frame.f_lineno
 
 
 def _required(function: Callable[..., Any]) -> int:
@@ -104,13 +116,18 @@ class App:
 
     # ---- registration ----------------------------------------------------------------------------------------------------------
 
-    def route(self, path: str, *, methods: Sequence[str] = ("GET",), name: Optional[str] = None) -> Callable[[Handler], Handler]:
+    def route(self, path: str, *, methods: Sequence[str] = ("GET",), name: Optional[str] = None,
+              when: Optional[Mapping[str, Any]] = None) -> Callable[[Handler], Handler]:
         """Bind a handler to a path.
 
+        path: a pattern, with a selector before it if wanted: "127.0.0.1::/debug", ":::example.com:/info", "[::1]:8000::/v1/{slug:str}".
         methods: as in the request line; GET brings HEAD along. name: for logs and `heartctl routes`; default: the function's.
-        Raises: ValueError for a path that is no pattern or a method that is none, TypeError for what cannot be called.
+        when: more that must hold, as under `when:` in routes.yaml: {"headers": {"x-api": "2"}, "source": ["10.0.0.0/8"]}.
+        Raises: ValueError for a path that is no pattern, conditions or methods that are none, TypeError for what cannot be called.
         """
         check_pattern(path)
+        conditions = check_when(when)
+        file, line = _caller()
         if isinstance(methods, str):
             methods = (methods,)
         wanted = tuple(dict.fromkeys(method.upper() for method in methods))
@@ -119,39 +136,39 @@ class App:
             raise ValueError(f"methods are some of {', '.join(METHODS)}, not {', '.join(unknown) or 'none at all'}")
 
         def register(function: Handler) -> Handler:
-            self.routes.append(Route(path, wanted, endpoint_of(function, name)))
+            self.routes.append(Route(path, wanted, endpoint_of(function, name), conditions, file, line))
             self._matcher = None
             return function
 
         return register
 
-    def get(self, path: str, *, name: Optional[str] = None) -> Callable[[Handler], Handler]:
+    def get(self, path: str, *, name: Optional[str] = None, when: Optional[Mapping[str, Any]] = None) -> Callable[[Handler], Handler]:
         """route(path, methods=["GET"])"""
-        return self.route(path, methods=("GET",), name=name)
+        return self.route(path, methods=("GET",), name=name, when=when)
 
-    def post(self, path: str, *, name: Optional[str] = None) -> Callable[[Handler], Handler]:
+    def post(self, path: str, *, name: Optional[str] = None, when: Optional[Mapping[str, Any]] = None) -> Callable[[Handler], Handler]:
         """route(path, methods=["POST"])"""
-        return self.route(path, methods=("POST",), name=name)
+        return self.route(path, methods=("POST",), name=name, when=when)
 
-    def put(self, path: str, *, name: Optional[str] = None) -> Callable[[Handler], Handler]:
+    def put(self, path: str, *, name: Optional[str] = None, when: Optional[Mapping[str, Any]] = None) -> Callable[[Handler], Handler]:
         """route(path, methods=["PUT"])"""
-        return self.route(path, methods=("PUT",), name=name)
+        return self.route(path, methods=("PUT",), name=name, when=when)
 
-    def delete(self, path: str, *, name: Optional[str] = None) -> Callable[[Handler], Handler]:
+    def delete(self, path: str, *, name: Optional[str] = None, when: Optional[Mapping[str, Any]] = None) -> Callable[[Handler], Handler]:
         """route(path, methods=["DELETE"])"""
-        return self.route(path, methods=("DELETE",), name=name)
+        return self.route(path, methods=("DELETE",), name=name, when=when)
 
-    def patch(self, path: str, *, name: Optional[str] = None) -> Callable[[Handler], Handler]:
+    def patch(self, path: str, *, name: Optional[str] = None, when: Optional[Mapping[str, Any]] = None) -> Callable[[Handler], Handler]:
         """route(path, methods=["PATCH"])"""
-        return self.route(path, methods=("PATCH",), name=name)
+        return self.route(path, methods=("PATCH",), name=name, when=when)
 
-    def options(self, path: str, *, name: Optional[str] = None) -> Callable[[Handler], Handler]:
+    def options(self, path: str, *, name: Optional[str] = None, when: Optional[Mapping[str, Any]] = None) -> Callable[[Handler], Handler]:
         """route(path, methods=["OPTIONS"])"""
-        return self.route(path, methods=("OPTIONS",), name=name)
+        return self.route(path, methods=("OPTIONS",), name=name, when=when)
 
-    def head(self, path: str, *, name: Optional[str] = None) -> Callable[[Handler], Handler]:
+    def head(self, path: str, *, name: Optional[str] = None, when: Optional[Mapping[str, Any]] = None) -> Callable[[Handler], Handler]:
         """route(path, methods=["HEAD"])"""
-        return self.route(path, methods=("HEAD",), name=name)
+        return self.route(path, methods=("HEAD",), name=name, when=when)
 
     def error(self, what: Union[int, Type[BaseException]]) -> Callable[[Handler], Handler]:
         """Let the function answer for a status (400 to 599) or an exception class (and its subclasses; the nearest class wins).
@@ -272,8 +289,8 @@ class App:
         """Match and answer one request: the same app, without heart's C router in front of it."""
         source = EnvironSource(environ)
         if self._matcher is None:
-            self._matcher = Matcher([(route.path, route.methods) for route in self.routes])
-        found = self._matcher.match(source.path, source.method)
+            self._matcher = Matcher([(route.path, route.methods, route.when) for route in self.routes])
+        found = self._matcher.match(source.path, source.method, Asked(environ))
         request = Request(source, found.params)
         try:
             if found.route is not None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import array
 import faulthandler
 import json
+import linecache
 import os
 import select
 import signal
@@ -27,6 +28,7 @@ from .native import Native
 
 MESSAGE_MAX = 1 << 20  # bytes of one message; `targets` is the only part that grows with routes.yaml
 FDS_MAX = 8
+DECORATOR_LINES = 12  # a decorator's path stands within so many lines of where its call begins
 ORPHAN_WAIT_S = 30.0  # how long an orphan (its master is gone) finishes what it took
 
 Run = Callable[[RingRequest], None]
@@ -95,12 +97,32 @@ class Service:
 
     def report(self) -> bytes:
         """workers/README.md, "The report": JSON."""
-        routes = [
-            {"handler": number, "path": route.path, "methods": list(route.methods), "name": route.endpoint.name,
-             "file": os.path.abspath(route.endpoint.file) if route.endpoint.file else "", "line": route.endpoint.line}
-            for number, route in enumerate(self._routes)
-        ]
+        routes = []
+        for number, route in enumerate(self._routes):
+            reported: Dict[str, Any] = {"handler": number, "path": route.path, "methods": list(route.methods), "name": route.endpoint.name, **place_of(route)}
+            if route.when:
+                reported["when"] = route.when
+            routes.append(reported)
         return json.dumps({"routes": routes, "errors": list(self._errors)}).encode("ascii")
+
+
+def place_of(route: Route) -> Dict[str, Any]:
+    """Where the path of a decorator stands, for findings: file, line, the text of that line, and column and length (from 1, bytes of UTF-8) of the path in it."""
+    if not route.file or route.file.startswith("<"):
+        return {"file": "", "line": 0}
+    place: Dict[str, Any] = {"file": os.path.abspath(route.file), "line": route.line}
+    lines = linecache.getlines(route.file)[route.line - 1 : route.line - 1 + DECORATOR_LINES]
+    for number, text in enumerate(lines):
+        for quote in "\"'":
+            at = text.find(quote + route.path + quote)
+            if at >= 0:
+                return {**place, "line": route.line + number, "text": text.rstrip("\r\n"),
+                        "column": len(text[: at + 1].encode("utf-8", "replace")) + 1, "length": len(route.path.encode("utf-8", "replace"))}
+    if lines:  # the path is no literal there
+        text = lines[0].rstrip()
+        start = len(text) - len(text.lstrip())
+        place.update(text=text, column=start + 1, length=len(text[start:].encode("utf-8", "replace")))
+    return place
 
 
 def load(start: Mapping[str, Any]) -> Service:

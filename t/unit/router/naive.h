@@ -282,6 +282,27 @@ naive_order(int a, int b)
         return (a > b) - (a < b);
 }
 
+static int
+naive_params(const struct naive_segment *s)
+{
+        int n = 0;
+
+        for (int i = 0; i < s->count; i++)
+                n += s->pieces[i].is_param;
+        return n;
+}
+
+/* The first route with the same regex, where such routes stand all together. */
+static size_t
+naive_first_of_regex(const struct naive_route *all, size_t i)
+{
+        for (size_t k = 0; k < i; k++)
+                if (strcmp(all[k].route->path, all[i].route->path) == 0 && naive_same_selector(&all[k], &all[i]) && all[k].route->first == all[i].route->first &&
+                    all[k].route->fallback == all[i].route->fallback)
+                        return k;
+        return i;
+}
+
 /* Templates of one selector that both match one path: < 0, a is the stronger. 0: the same pattern. */
 static int
 naive_templates(const struct naive_route *all, size_t a, size_t b)
@@ -305,6 +326,8 @@ naive_templates(const struct naive_route *all, size_t a, size_t b)
                         for (; nx < x->count && ny < y->count; nx += 2, ny += 2)
                                 if (x->pieces[nx].type != y->pieces[ny].type)
                                         return ranks[x->pieces[nx].type] - ranks[y->pieces[ny].type];
+                        if (naive_params(x) != naive_params(y))
+                                return naive_params(y) - naive_params(x);
                 }
                 if (x->class == N_TYPED && x->pieces[0].type != y->pieces[0].type)
                         return ranks[x->pieces[0].type] - ranks[y->pieces[0].type];
@@ -327,7 +350,7 @@ naive_compare(const struct naive_route *all, size_t a, size_t b)
 
                 if (place_x != place_y)
                         return place_x - place_y;
-                return strcmp(x->route->path, y->route->path) == 0 ? 0 : naive_order((int)a, (int)b);
+                return naive_order((int)naive_first_of_regex(all, a), (int)naive_first_of_regex(all, b));
         }
         return naive_templates(all, a, b);
 }
@@ -341,37 +364,83 @@ naive_method(const struct route *r, uint32_t method)
         return method == M_HEAD && (r->methods & M_GET) != 0;
 }
 
-/* selected: which routes' selectors take the query (NULL: all). Fills ret as router_match would. */
+/* The routes that take one spelling of the path. other: it is not the one that was asked for, so only what its trailing_slash lets count does. */
+struct naive_best { size_t best[2]; uint32_t allow[2]; }; /* [1]: of fallbacks */
+
+static struct naive_best
+naive_run(const struct naive_route *all, size_t count, const bool *selected, struct span path, uint32_t method, bool other)
+{
+        struct naive_best b = { { SIZE_MAX, SIZE_MAX }, { 0, 0 } };
+        struct naive_values v;
+
+        for (size_t i = 0; i < count; i++) {
+                const struct route *r = all[i].route;
+                int f = r->fallback, how, c, more;
+
+                if ((selected != NULL && !selected[i]) || (other && (r->trailing_slash == SLASH_STRICT || f || all[i].regex != NULL)) ||
+                    !naive_matches(&all[i], path, &v))
+                        continue;
+                if (!other || r->trailing_slash == SLASH_IGNORE)
+                        b.allow[f] |= r->methods | (r->methods & M_GET ? M_HEAD : 0) | M_OPTIONS;
+                if ((how = naive_method(r, method)) == 0)
+                        continue;
+                c = b.best[f] == SIZE_MAX ? -1 : naive_compare(all, i, b.best[f]);
+                if (c == 0) { /* the same pattern: conditions, then who names HEAD itself, then the file */
+                        const struct route *had = all[b.best[f]].route;
+
+                        more = (int)route_when_count(&r->when) - (int)route_when_count(&had->when);
+                        c = more != 0 ? -more : naive_method(had, method) - how;
+                }
+                if (c < 0)
+                        b.best[f] = i;
+        }
+        return b;
+}
+
+/* With a slash more or less at its end; room holds one byte more. false: there is no other spelling. */
+static bool
+naive_toggle(struct span path, char *room, struct span *ret)
+{
+        if (path.len == 1)
+                return false;
+        memcpy(room, path.ptr, path.len);
+        room[path.len] = '/';
+        *ret = (struct span){ room, path.ptr[path.len - 1] == '/' ? path.len - 1 : path.len + 1 };
+        return true;
+}
+
+/* selected: which routes' selectors and conditions take the query (NULL: all). Fills ret as router_match would. */
 static enum router_verdict
 naive_match(const struct naive_route *all, size_t count, const bool *selected, struct span path, uint32_t method, size_t *ret_route, uint32_t *ret_allow,
             struct naive_values *ret_values)
 {
-        struct naive_values v;
-        size_t best[2] = { SIZE_MAX, SIZE_MAX };
-        uint32_t allow[2] = { 0, 0 };
+        static char room[1024];
+        struct naive_best b = naive_run(all, count, selected, path, method, false);
+        struct span toggled;
         int which;
 
-        for (size_t i = 0; i < count; i++) {
-                const struct route *r = all[i].route;
-                int f = r->fallback, how, c;
+        if (b.allow[0] == 0 && path.len < sizeof(room) && naive_toggle(path, room, &toggled)) {
+                struct naive_best o = naive_run(all, count, selected, toggled, method, true);
 
-                if ((selected != NULL && !selected[i]) || !naive_matches(&all[i], path, &v))
-                        continue;
-                allow[f] |= r->methods | (r->methods & M_GET ? M_HEAD : 0) | M_OPTIONS;
-                if ((how = naive_method(r, method)) == 0)
-                        continue;
-                c = best[f] == SIZE_MAX ? -1 : naive_compare(all, i, best[f]);
-                if (c < 0 || (c == 0 && how > naive_method(all[best[f]].route, method)))
-                        best[f] = i;
+                if (o.best[0] != SIZE_MAX) {
+                        *ret_route = o.best[0];
+                        *ret_allow = o.allow[0];
+                        naive_matches(&all[o.best[0]], toggled, ret_values);
+                        return all[o.best[0]].route->trailing_slash == SLASH_REDIRECT ? ROUTER_SLASH : ROUTER_FOUND;
+                }
+                if (o.allow[0] != 0) {
+                        *ret_allow = o.allow[0];
+                        return ROUTER_METHOD;
+                }
         }
-        which = best[0] == SIZE_MAX && allow[0] == 0 && allow[1] != 0;
-        *ret_allow = allow[which];
-        if (best[which] != SIZE_MAX) {
-                *ret_route = best[which];
-                naive_matches(&all[best[which]], path, ret_values);
+        which = b.best[0] == SIZE_MAX && b.allow[0] == 0 && b.allow[1] != 0;
+        *ret_allow = b.allow[which];
+        if (b.best[which] != SIZE_MAX) {
+                *ret_route = b.best[which];
+                naive_matches(&all[b.best[which]], path, ret_values);
                 return ROUTER_FOUND;
         }
-        return allow[which] != 0 ? ROUTER_METHOD : ROUTER_NOT_FOUND;
+        return b.allow[which] != 0 ? ROUTER_METHOD : ROUTER_NOT_FOUND;
 }
 
 #endif

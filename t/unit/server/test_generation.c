@@ -352,6 +352,121 @@ START_TEST(reported_routes_take_the_place_of_the_mount)
 }
 END_TEST
 
+#define MOUNT "listen: 8080\napps: {api: {heart: \"a:b\"}}\nroutes: [{path: \"/api/{rest:path}\", app: api"
+#define DECORATED(path, more) "{\"handler\": 0, \"path\": \"" path "\", \"methods\": [\"GET\"], \"file\": \"/srv/api.py\", \"line\": 12" more "}"
+
+START_TEST(a_decorator_has_selector_and_conditions)
+{
+        const struct route *r;
+
+        ck_assert_int_eq(read_text(MOUNT ", when: {source: [10.0.0.0/8, \"fd00::/8\"], headers: {x-a: \"*\", x-b: 1}}}]\n"), 0);
+        reported(0, "{\"routes\": [" DECORATED("127.0.0.1::/debug", ", \"column\": 11, \"length\": 17, \"text\": \"@app.get(\\\"127.0.0.1::/debug\\\")\"") ", "
+                    DECORATED(":::example.com:/info", ", \"when\": {\"source\": [\"10.1.0.0/16\", \"192.0.2.0/24\"], \"headers\": {\"X-A\": \"2\", \"X-C\": \"3\"}, \"scheme\": \"https\"}") "]}");
+        builds();
+        r = route_at("/api/debug");
+        ck_assert_str_eq(r->on, "127.0.0.1::");
+        ck_assert_uint_eq(r->on_place.col, 11);
+        ck_assert_uint_eq(r->path_place.col, 22);
+        ck_assert_uint_eq(r->path_before, 4);
+        ck_assert_uint_eq(r->when.net_count, 2);
+        ck_assert_uint_eq(route_when_count(&r->when), 3);
+        r = route_at("/api/info");
+        ck_assert_str_eq(r->on, ":::example.com");
+        ck_assert_uint_eq(r->when.net_count, 1); /* what lies in both */
+        ck_assert_uint_eq(r->when.nets[0].bits, 96 + 16);
+        ck_assert_str_eq(r->when.source.list[0], "10.1.0.0/16");
+        ck_assert_uint_eq(r->when.scheme, WHEN_HTTPS);
+        ck_assert_uint_eq(r->when.headers.count, 3);
+        ck_assert_str_eq(r->when.headers.values[0], "2");
+}
+END_TEST
+
+static const struct { const char *mount, *report, *words; } nonsense[] = {
+        { "", DECORATED("/x", ", \"when\": {\"sorce\": [\"10.0.0.0/8\"]}"), "/srv/api.py:12:1: error: unknown key \"sorce\" in \"when\"" },
+        { "", DECORATED("/x", ", \"when\": {}"), "\"when\" holds no condition" },
+        { "", DECORATED("/x", ", \"when\": {\"source\": [\"10.0.0.1/8\"]}"), "has bits set past its 8" },
+        { "", DECORATED("/x", ", \"when\": {\"headers\": {\"x\": 1}}"), "error: " },
+        { "", DECORATED("/x", ", \"when\": [1]"), "reported a route that makes no sense" },
+        { ", when: {scheme: http}", DECORATED("/x", ", \"when\": {\"scheme\": \"https\"}"), "this route can never match: it is for https" },
+        { ", when: {query: {a: 1}}", DECORATED("/x", ", \"when\": {\"query\": {\"a\": \"2\"}}"), "this route can never match: query \"a\" is to be \"2\" here and \"1\"" },
+        { ", when: {source: 10.0.0.0/8}", DECORATED("/x", ", \"when\": {\"source\": [\"fd00::/8\"]}"), "none of its sources" },
+        { ", on: \":8080::\"", DECORATED("127.0.0.1::/x", ""), "the app is mounted for one listener or host already" },
+        { "", DECORATED("127.0.0.1::", ""), "reported a route that makes no sense" },
+        { "", DECORATED("127.0.0.1:8080:/x", ""), "reported a route that makes no sense" },
+        { "", DECORATED(":::a.example:~^/x$", ""), "a regular expression cannot stand below" },
+        { "", DECORATED("/x", ", \"column\": 4, \"length\": 2, \"text\": \"a(\\\"/x\\\")\"") ", " DECORATED("/x", ", \"column\": 4, \"length\": 2"),
+          "/srv/api.py:12:4: error: this route can never win" },
+        { "", DECORATED("/x", ", \"column\": 4, \"length\": 2, \"text\": \"a(\\\"/x\\\")\"") ", " DECORATED("/x", ", \"column\": 4, \"length\": 2"), "   12 | a(\"/x\")\n      |    ^~\n" },
+};
+
+START_TEST(what_decorators_say_wrong_is_told)
+{
+        char text[512], report[2048], *said;
+
+        snprintf(text, sizeof(text), MOUNT "%s}]\n", nonsense[_i].mount);
+        snprintf(report, sizeof(report), "{\"routes\": [%s]}", nonsense[_i].report);
+        ck_assert_int_eq(read_text(text), 0);
+        reported(0, report);
+        ck_assert_int_eq(generation_build(&bundle, true, &diags, &generation), -EINVAL);
+        said = diags_format(&diags);
+        ck_assert_msg(strstr(said, nonsense[_i].words) != NULL, "%s", said);
+        free(said);
+}
+END_TEST
+
+/* ---- match ------------------------------------------------------------------------------------------------------------------------------- */
+
+static const struct { const char *args[6]; const char *words; int result; } trials[] = {
+        { { "GET", "/x" }, "goes to /x ", 0 },
+        { { "GET", "http://a.example/x?q=1#f" }, "goes to /x ", 0 },
+        { { "GET", "http://a.example:8080" }, "GET /  (http, host a.example, listener *:8080, from 127.0.0.1)\n", 0 },
+        { { "GET", "http://[::1]:8080/x" }, "listener [::1]:8080,", 0 },
+        { { "GET", "http://127.0.0.1:8080/x", "-HHost: b.example" }, "host b.example, listener 127.0.0.1:8080", 0 },
+        { { "GET", "https://a.example:8080/x" }, "note: the listener on this port speaks http\n", 0 },
+        { { "GET", "http://a.example:81/x" }, "note: no listener has this port\n", 0 },
+        { { "GET", "/far", "--from=10.9.9.9" }, "goes to GET, HEAD /far", 0 },
+        { { "GET", "/far" }, "the client's address: it is for 10.0.0.0/8", 0 },
+        { { "GET", "/api", "-HX-Api: 2", "-HX-B: 1" }, "goes to GET, HEAD /api", 0 },
+        { { "GET", "/api", "-HX-Api: 3" }, "header x-api: 2 (it is '3')", 0 },
+        { { "GET", "/%00" }, "400: the path cannot be decoded", 0 },
+        { { "BREW", "/far" }, "405", 0 },
+        { { "OPTIONS", "*" }, "204: OPTIONS * is about the server", 0 },
+        { { "GET", "x" }, "is no URL", -EINVAL },
+        { { "GET", "ftp://x/" }, "the scheme is http or https", -EINVAL },
+        { { "GET", "http:///x" }, "wants a host", -EINVAL },
+        { { "GET", "http://me@x/" }, "wants a host, and no user", -EINVAL },
+        { { "GET", "http://x:99999/" }, "a port is a number", -EINVAL },
+        { { "GET", "http://x:/" }, "a port is a number", -EINVAL },
+        { { "GET", "/a b" }, "no spaces", -EINVAL },
+        { { "G ET", "/x" }, "is no method", -EINVAL },
+        { { "", "/x" }, "is no method", -EINVAL },
+        { { "GET", "/x", "-Hno colon" }, "-H wants", -EINVAL },
+        { { "GET", "/x", "-Ha: b\r\n\r\n" }, "-H wants", -EINVAL },
+        { { "GET", "/x", "--from=me" }, "--from wants an IP address", -EINVAL },
+        { { "GET", "/x", "--of" }, "match does not take", -EINVAL },
+};
+
+START_TEST(a_request_that_nobody_sent)
+{
+        char why[256] = "", *text = NULL;
+        struct trial_ask ask;
+        size_t count = 0;
+        int e;
+
+        ck_assert_int_eq(read_text("listen: 8080\nroutes:\n  - {path: /x, respond: {}}\n  - {path: /far, methods: GET, when: {source: 10.0.0.0/8}, respond: {}}\n"
+                                   "  - {path: /far, methods: POST, respond: {}}\n  - {path: /api, methods: GET, when: {headers: {x-api: 2}}, respond: {}}\n"), 0);
+        builds();
+        while (count < 6 && trials[_i].args[count] != NULL)
+                count++;
+        e = trial_ask_parse(trials[_i].args, count, &ask, why, sizeof(why));
+        if (e == 0)
+                e = generation_match(generation, &ask, false, &text, why, sizeof(why));
+        ck_assert_int_eq(e, trials[_i].result);
+        ck_assert_msg(strstr(e == 0 ? text : why, trials[_i].words) != NULL, "%s", e == 0 ? text : why);
+        free(text);
+}
+END_TEST
+
 START_TEST(without_a_404_page_the_mount_is_gone)
 {
         ck_assert_int_eq(read_text("listen: 8080\napps: {api: {heart: \"a:b\"}}\nroutes: [{path: \"/api/{rest:path}\", app: api}]\n"), 0);
@@ -572,6 +687,9 @@ main(void)
         tcase_add_test(t, a_bundle_of_another_configuration_is_refused);
         tcase_add_test(t, python_targets_are_numbered_in_order);
         tcase_add_test(t, reported_routes_take_the_place_of_the_mount);
+        tcase_add_test(t, a_decorator_has_selector_and_conditions);
+        tcase_add_loop_test(t, what_decorators_say_wrong_is_told, 0, (int)(sizeof(nonsense) / sizeof(*nonsense)));
+        tcase_add_loop_test(t, a_request_that_nobody_sent, 0, (int)(sizeof(trials) / sizeof(*trials)));
         tcase_add_test(t, without_a_404_page_the_mount_is_gone);
         tcase_add_test(t, an_app_that_did_not_start_keeps_its_mount);
         tcase_add_test(t, a_native_app_that_no_route_names_is_at_the_root);
