@@ -194,10 +194,10 @@ fuzz: $(patsubst t/fuzz/%.c,$B/fuzz/%,$(FUZZ_SOURCES))
 run: all
 	@echo 'heart: the demo site, http://127.0.0.1:8080/ - ctrl-c ends it'
 	@HEART_PYTHONPATH=$(CURDIR)/$B/python exec $B/heartd -c $S/etc/routes.yaml
-bench: all $(MICRO_PROGRAMS)
+bench: all micro
 	@$(PYTHON) $S/t/bench/bench.py --build $(CURDIR)/$B $(BENCH)
 micro: $(MICRO_PROGRAMS)
-	@for program in $^; do echo "== $$program"; $$program || exit 1; done
+	@for program in $^; do echo "== $${program##*/}"; $$program || exit 1; done
 
 # ---- install ----------------------------------------------------------------------------------------------------------------------
 D = $(DESTDIR)

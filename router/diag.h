@@ -43,7 +43,7 @@ void diags_fini(struct diags *d);
 size_t diag_add(struct diags *d, enum diag_level level, struct place at, struct span source_line, const char *hint,
                 const char *fmt, ...) __attribute__((format(printf, 6, 7)));
 
-/* file:line:col: error: text, then the line and a caret (STYLE.md 9). Bytes that are not printable come out escaped.
+/* file:line:col: error: text, then the line and a caret. Bytes that are not printable come out escaped.
  * Returns a malloc'ed NUL-terminated text of all findings, NULL without memory. */
 char *diags_format(const struct diags *d);
 /* The same as a JSON array of {level, file, line, col, text, hint}. malloc'ed. */

@@ -22,7 +22,7 @@ enum router_type { RT_STR, RT_INT, RT_FLOAT, RT_BOOL, RT_UUID, RT_SLUG, RT_PATH,
 struct router;
 struct router_scratch; /* PCRE2 match data and a bounded backtrack stack; one per thread */
 
-/* Compiles routes[0..count) (DESIGN.md 5). Every finding of every route is added: bad patterns, refused regexes, duplicates, routes that can
+/* Compiles routes[0..count) (README.md, "Precedence"). Every finding of every route is added: bad patterns, refused regexes, duplicates, routes that can
  * never win, parameters in redirect.to that the pattern lacks. sources serves the carets. 0, -EINVAL with findings, -ENOMEM. */
 int router_compile(const struct route *routes, size_t count, const struct sources *sources, struct diags *d, struct router **ret);
 void router_free(struct router *r); /* NULL is fine */
