@@ -4,6 +4,7 @@
 #include <check.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include "../run.h"
 
 static const size_t sizes[] = { 0, 1, 15, 16, 17, 4096, 65536, 65537, 1 << 20 };
 
@@ -83,17 +84,11 @@ main(void)
 {
         Suite *s = suite_create("arena");
         TCase *t = tcase_create("arena");
-        SRunner *sr;
-        int failed;
 
         suite_add_tcase(s, t);
         tcase_add_loop_test(t, memory_is_zeroed_aligned_and_ours, 0, sizeof(sizes) / sizeof(*sizes));
         tcase_add_test(t, what_cannot_be_had_is_null_and_the_arena_goes_on);
         tcase_add_test(t, texts_are_copied_and_ended);
         tcase_add_test(t, small_things_share_blocks);
-        sr = srunner_create(s);
-        srunner_run_all(sr, CK_ENV);
-        failed = srunner_ntests_failed(sr);
-        srunner_free(sr);
-        return failed != 0;
+        return run_suite(s);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "router/bytes.h"
+#include "../run.h"
 
 static uint64_t seed = 88172645463325252u;
 
@@ -108,16 +109,10 @@ main(void)
 {
         Suite *suite = suite_create("bytes");
         TCase *tc = tcase_create("bytes");
-        SRunner *sr;
-        int failed;
 
         tcase_add_loop_test(tc, slashes_are_found, 0, 132);
         tcase_add_loop_test(tc, keys_are_the_text, 0, 28);
         tcase_add_loop_test(tc, hashes_spread, 0, 33);
         suite_add_tcase(suite, tc);
-        sr = srunner_create(suite);
-        srunner_run_all(sr, CK_ENV);
-        failed = srunner_ntests_failed(sr);
-        srunner_free(sr);
-        return failed > 0;
+        return run_suite(suite);
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "router/router.h"
+#include "../run.h"
 
 /* ---- findings --------------------------------------------------------------------------------------------------------------------------- */
 
@@ -335,8 +336,6 @@ main(void)
 {
         Suite *suite = suite_create("compile");
         TCase *tc = tcase_create("compile");
-        SRunner *sr;
-        int failed;
 
         tcase_add_loop_test(tc, finding_is_told, 0, COUNT(findings));
         tcase_add_test(tc, caret_stands_under_the_fault);
@@ -346,9 +345,5 @@ main(void)
         tcase_add_test(tc, free_accepts_nothing);
         tcase_set_timeout(tc, 60);
         suite_add_tcase(suite, tc);
-        sr = srunner_create(suite);
-        srunner_run_all(sr, CK_ENV);
-        failed = srunner_ntests_failed(sr);
-        srunner_free(sr);
-        return failed > 0;
+        return run_suite(suite);
 }

@@ -7,6 +7,7 @@
 
 #include "router/decode.h"
 #include "router/router.h"
+#include "../run.h"
 
 /* NULL: refused. */
 static const struct { const char *raw, *path; } cases[] = {
@@ -200,8 +201,6 @@ main(void)
 {
         Suite *suite = suite_create("decode");
         TCase *tc = tcase_create("decode");
-        SRunner *sr;
-        int failed;
 
         tcase_add_loop_test(tc, path_is_decoded, 0, COUNT(cases));
         tcase_add_test(tc, decoding_is_final);
@@ -209,9 +208,5 @@ main(void)
         tcase_add_test(tc, methods_are_words);
         tcase_set_timeout(tc, 60);
         suite_add_tcase(suite, tc);
-        sr = srunner_create(suite);
-        srunner_run_all(sr, CK_ENV);
-        failed = srunner_ntests_failed(sr);
-        srunner_free(sr);
-        return failed > 0;
+        return run_suite(suite);
 }

@@ -3,6 +3,7 @@
 
 #include <check.h>
 #include <stdlib.h>
+#include "../run.h"
 
 static struct diags d;
 
@@ -192,8 +193,6 @@ main(void)
 {
         Suite *s = suite_create("diag");
         TCase *t = tcase_create("diag");
-        SRunner *sr;
-        int failed;
 
         suite_add_tcase(s, t);
         tcase_add_checked_fixture(t, setup, teardown);
@@ -208,9 +207,5 @@ main(void)
         tcase_add_test(t, nothing_found_is_an_empty_text);
         tcase_add_loop_test(t, the_word_that_was_meant, 0, sizeof(near) / sizeof(*near));
         tcase_add_test(t, a_very_long_word_is_not_guessed_at);
-        sr = srunner_create(s);
-        srunner_run_all(sr, CK_ENV);
-        failed = srunner_ntests_failed(sr);
-        srunner_free(sr);
-        return failed != 0;
+        return run_suite(s);
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "router/router.h"
+#include "../run.h"
 
 #define R(p, m, ...) { .path = p, .methods = m, .place = { "r.yaml", __COUNTER__ + 1, 1, 1 }, __VA_ARGS__ }
 
@@ -183,8 +184,7 @@ main(void)
 {
         Suite *s = suite_create("explain");
         TCase *tc = tcase_create("all");
-        SRunner *sr;
-        int failed, count = (int)(sizeof(cases) / sizeof(*cases));
+        int count = (int)(sizeof(cases) / sizeof(*cases));
 
         tcase_add_checked_fixture(tc, setup, teardown);
         tcase_add_loop_test(tc, words, 0, count);
@@ -193,9 +193,5 @@ main(void)
         tcase_add_test(tc, odd_paths_are_shown_escaped);
         tcase_add_test(tc, selectors_and_patterns);
         suite_add_tcase(s, tc);
-        sr = srunner_create(s);
-        srunner_run_all(sr, CK_ENV);
-        failed = srunner_ntests_failed(sr);
-        srunner_free(sr);
-        return failed > 0;
+        return run_suite(s);
 }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "../../../router/yaml.h"
+#include "../run.h"
 
 static char dir[] = "/tmp/heart-include-XXXXXX", start[4096];
 static struct arena *arena;
@@ -217,8 +218,6 @@ main(void)
 {
         Suite *s = suite_create("include");
         TCase *t = tcase_create("include");
-        SRunner *sr;
-        int failed;
 
         suite_add_tcase(s, t);
         tcase_add_checked_fixture(t, setup, teardown);
@@ -231,9 +230,5 @@ main(void)
         tcase_add_test(t, the_node_budget_is_one_for_all_files);
         tcase_add_loop_test(t, what_cannot_be_read_is_said, 0, sizeof(unreadable) / sizeof(*unreadable));
         tcase_add_loop_test(t, lines_are_found, 0, sizeof(lines) / sizeof(*lines));
-        sr = srunner_create(s);
-        srunner_run_all(sr, CK_ENV);
-        failed = srunner_ntests_failed(sr);
-        srunner_free(sr);
-        return failed != 0;
+        return run_suite(s);
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "../../../router/key_rows.h"
+#include "../run.h"
 
 struct item { const char *name; struct place place; uint64_t set; uint32_t n; };
 struct inner { uint64_t wait_ms; bool on; };
@@ -320,8 +321,6 @@ main(void)
 {
         Suite *s = suite_create("keys");
         TCase *t = tcase_create("keys");
-        SRunner *sr;
-        int failed;
 
         suite_add_tcase(s, t);
         tcase_add_checked_fixture(t, setup, teardown);
@@ -334,9 +333,5 @@ main(void)
         tcase_add_test(t, an_empty_section_is_as_good_as_none);
         tcase_add_test(t, the_schema_has_every_key);
         tcase_add_test(t, the_manual_has_every_key);
-        sr = srunner_create(s);
-        srunner_run_all(sr, CK_ENV);
-        failed = srunner_ntests_failed(sr);
-        srunner_free(sr);
-        return failed != 0;
+        return run_suite(s);
 }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "naive.h"
+#include "../run.h"
 
 static struct router *
 compile(const struct route *routes, size_t count)
@@ -771,8 +772,6 @@ main(void)
 {
         Suite *suite = suite_create("match");
         TCase *tables = tcase_create("tables"), *limits = tcase_create("limits"), *random = tcase_create("random");
-        SRunner *sr;
-        int failed;
 
         tcase_add_loop_test(tables, path_finds_its_route, 0, COUNT(precedence));
         tcase_add_loop_test(tables, method_finds_its_route, 0, COUNT(methods));
@@ -790,9 +789,5 @@ main(void)
         suite_add_tcase(suite, tables);
         suite_add_tcase(suite, limits);
         suite_add_tcase(suite, random);
-        sr = srunner_create(suite);
-        srunner_run_all(sr, CK_ENV);
-        failed = srunner_ntests_failed(sr);
-        srunner_free(sr);
-        return failed > 0;
+        return run_suite(suite);
 }

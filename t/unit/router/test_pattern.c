@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "router/pattern.h"
+#include "../run.h"
 
 /* ---- refused ------------------------------------------------------------------------------------------------------------------------- */
 
@@ -229,8 +230,6 @@ main(void)
 {
         Suite *suite = suite_create("pattern");
         TCase *tc = tcase_create("pattern");
-        SRunner *sr;
-        int failed;
 
         tcase_add_loop_test(tc, pattern_is_refused, 0, COUNT(refused));
         tcase_add_loop_test(tc, pattern_is_read, 0, COUNT(read));
@@ -238,9 +237,5 @@ main(void)
         tcase_add_loop_test(tc, prefix_is_lifted, 0, COUNT(prefixes));
         tcase_add_loop_test(tc, simple_class_is_seen, 0, COUNT(classes));
         suite_add_tcase(suite, tc);
-        sr = srunner_create(suite);
-        srunner_run_all(sr, CK_ENV);
-        failed = srunner_ntests_failed(sr);
-        srunner_free(sr);
-        return failed > 0;
+        return run_suite(suite);
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "../../../router/target.h"
+#include "../run.h"
 
 static struct arena *arena;
 static struct diags diags;
@@ -135,8 +136,6 @@ main(void)
 {
         Suite *s = suite_create("route");
         TCase *t = tcase_create("route");
-        SRunner *sr;
-        int failed;
 
         suite_add_tcase(s, t);
         tcase_add_checked_fixture(t, setup, teardown);
@@ -145,9 +144,5 @@ main(void)
         tcase_add_loop_test(t, methods_are_a_mask, 0, sizeof(methods) / sizeof(*methods));
         tcase_add_loop_test(t, bad_values_are_findings, 0, sizeof(bad) / sizeof(*bad));
         tcase_add_loop_test(t, targets_are_dotted_names, 0, sizeof(targets) / sizeof(*targets));
-        sr = srunner_create(s);
-        srunner_run_all(sr, CK_ENV);
-        failed = srunner_ntests_failed(sr);
-        srunner_free(sr);
-        return failed != 0;
+        return run_suite(s);
 }

@@ -5,6 +5,7 @@
 
 #include "naive.h"
 #include "router/simple.h"
+#include "../run.h"
 
 static const struct { const char *regex; int pieces; bool takes_all; } cases[] = { /* -1: left to PCRE2 */
         { "^/v(?<major>\\d+)/(?<rest>.*)$", 2, false },
@@ -139,17 +140,11 @@ main(void)
 {
         Suite *suite = suite_create("simple");
         TCase *tc = tcase_create("simple");
-        SRunner *sr;
-        int failed;
 
         (void)naive_match;
         tcase_add_loop_test(tc, regex_is_known, 0, COUNT(cases));
         tcase_add_test(tc, programs_agree_with_pcre2);
         tcase_set_timeout(tc, 60);
         suite_add_tcase(suite, tc);
-        sr = srunner_create(suite);
-        srunner_run_all(sr, CK_ENV);
-        failed = srunner_ntests_failed(sr);
-        srunner_free(sr);
-        return failed > 0;
+        return run_suite(suite);
 }

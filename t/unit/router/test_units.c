@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "../../../router/keys_priv.h"
+#include "../run.h"
 
 static const struct { const char *text; int result; uint64_t ms; } durations[] = {
         { "0", 0, 0 },            { "500ms", 0, 500 },     { "2s", 0, 2000 },       { "10m", 0, 600000 },  { "1h", 0, 3600000 },
@@ -59,16 +60,10 @@ main(void)
 {
         Suite *s = suite_create("units");
         TCase *t = tcase_create("units");
-        SRunner *sr;
-        int failed;
 
         suite_add_tcase(s, t);
         tcase_add_loop_test(t, durations_have_a_unit, 0, sizeof(durations) / sizeof(*durations));
         tcase_add_loop_test(t, sizes_may_have_a_unit, 0, sizeof(sizes) / sizeof(*sizes));
         tcase_add_loop_test(t, numbers_are_shown_as_they_would_be_written, 0, sizeof(shown) / sizeof(*shown));
-        sr = srunner_create(s);
-        srunner_run_all(sr, CK_ENV);
-        failed = srunner_ntests_failed(sr);
-        srunner_free(sr);
-        return failed != 0;
+        return run_suite(s);
 }

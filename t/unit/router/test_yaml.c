@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include "../run.h"
 
 static struct arena *arena;
 static struct diags diags;
@@ -262,8 +263,6 @@ main(void)
 {
         Suite *s = suite_create("yaml");
         TCase *t = tcase_create("yaml");
-        SRunner *sr;
-        int failed;
 
         suite_add_tcase(s, t);
         tcase_add_checked_fixture(t, setup, teardown);
@@ -276,9 +275,5 @@ main(void)
         tcase_add_test(t, aliases_do_not_hide_depth);
         tcase_add_test(t, an_alias_bomb_ends_at_the_budget);
         tcase_add_loop_test(t, any_bytes_survive, 0, 20);
-        sr = srunner_create(s);
-        srunner_run_all(sr, CK_ENV);
-        failed = srunner_ntests_failed(sr);
-        srunner_free(sr);
-        return failed != 0;
+        return run_suite(s);
 }
