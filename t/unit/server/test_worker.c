@@ -352,42 +352,49 @@ START_TEST(a_bundle_that_is_none_is_refused_and_the_old_generation_goes_on)
 }
 END_TEST
 
-START_TEST(draining_closes_what_is_idle_and_answers_what_is_not)
+/* The worker drains while one connection is idle and another has sent half of a head. */
+static void
+drain_between(int idle, int busy)
 {
-        int idle = connect_client(), busy = connect_client(), status;
-
         send_text(idle, "GET /ok HTTP/1.1\r\n" H "\r\n");
         (void)read_answer(idle, "\r\n\r\nok");
         send_text(busy, "GET /ok HT");
         while (atomic_load(&board->loops[0].counters[C_connections_accepted]) < 2)
                 usleep(1000);
         say(MSG_DRAIN, 0, 5000, -1);
-        ck_assert_uint_eq(strlen(read_answer(idle, NULL)), 0);
+}
+
+static void
+finish_busy(int busy)
+{
+        int status;
+
         send_text(busy, "TP/1.1\r\n" H "\r\n");
         ck_assert_ptr_nonnull(strstr(read_answer(busy, NULL), "\r\n\r\nok"));
         ck_assert_int_eq(waitpid(worker, &status, 0), worker);
         ck_assert_int_eq(status, 0);
+}
+
+START_TEST(draining_closes_what_is_idle_and_answers_what_is_not)
+{
+        int idle = connect_client(), busy = connect_client();
+
+        drain_between(idle, busy);
+        ck_assert_uint_eq(strlen(read_answer(idle, NULL)), 0);
+        finish_busy(busy);
 }
 END_TEST
 
 /* close alone does not end an epoll registration while a copy lives: the next event would name freed memory (ASan says so). */
 START_TEST(a_closed_connection_whose_socket_lives_elsewhere_gets_no_event)
 {
-        int copy, idle = connect_client_with(&copy), busy = connect_client(), status;
+        int copy, idle = connect_client_with(&copy), busy = connect_client();
 
-        send_text(idle, "GET /ok HTTP/1.1\r\n" H "\r\n");
-        (void)read_answer(idle, "\r\n\r\nok");
-        send_text(busy, "GET /ok HT");
-        while (atomic_load(&board->loops[0].counters[C_connections_accepted]) < 2)
-                usleep(1000);
-        say(MSG_DRAIN, 0, 5000, -1);
+        drain_between(idle, busy);
         while (atomic_load(&board->loops[0].counters[C_connections_closed]) < 1)
                 usleep(1000);
         send_text(idle, "nobody reads this"); /* the copy takes it */
-        send_text(busy, "TP/1.1\r\n" H "\r\n");
-        ck_assert_ptr_nonnull(strstr(read_answer(busy, NULL), "\r\n\r\nok"));
-        ck_assert_int_eq(waitpid(worker, &status, 0), worker);
-        ck_assert_int_eq(status, 0);
+        finish_busy(busy);
         close(copy);
 }
 END_TEST
