@@ -79,10 +79,16 @@ class Response:
 
     def set_cookie(self, name: str, value: str = "", *, max_age: Optional[int] = None, expires: Optional[datetime] = None, path: str = "/",
                    domain: Optional[str] = None, secure: bool = False, httponly: bool = True, samesite: Optional[str] = "Lax") -> None:
-        """Add a Set-Cookie header (RFC 6265). max_age: seconds; 0 deletes the cookie. expires: aware, or taken as UTC. ValueError for a name that is no token."""
+        """Add a Set-Cookie header (RFC 6265). max_age: seconds; 0 deletes the cookie. expires: aware, or taken as UTC.
+
+        ValueError for a name that is no token, and for control characters anywhere: some Pythons would quote them, others refuse them.
+        """
         from email.utils import format_datetime  # here, because both take long to import
         from http.cookies import CookieError, SimpleCookie
 
+        for text in (value, path, domain or ""):
+            if any(char < " " or char == "\x7f" for char in text):
+                raise ValueError(f"a control character in cookie {name!r}")
         cookie: SimpleCookie[str] = SimpleCookie()
         try:
             cookie[name] = value

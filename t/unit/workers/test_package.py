@@ -176,8 +176,12 @@ class Values(unittest.TestCase):
     def test_cookies(self) -> None:
         response = heart.Response("x")
         self.assertRaises(ValueError, response.set_cookie, "a b", "x")
-        response.set_cookie("a", "x;y\r\n")
-        self.assertNotIn("\r", response.headers["set-cookie"])
+        self.assertRaises(ValueError, response.set_cookie, "a", "x;y\r\n")  # whatever this Python's http.cookies does
+        self.assertRaises(ValueError, response.set_cookie, "a", "x", path="/\n")
+        self.assertRaises(ValueError, response.set_cookie, "a", "x", domain="b\x7f")
+        self.assertNotIn("set-cookie", response.headers)
+        response.set_cookie("a", "x;y")
+        self.assertIn('a="x\\073y"', response.headers["set-cookie"])
 
 
 if __name__ == "__main__":
