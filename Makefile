@@ -6,7 +6,7 @@
 #
 #   make deps       install the packages that building and testing need     make run        the demo site on port 8080
 #   make            build                                                   make check      everything that must pass
-#   make bench      heart beside the peers that are installed               make fuzz       fuzz every parser for a while
+#   make bench      heart beside the peers that are installed (deps bench)  make fuzz       fuzz every parser for a while
 #   make install    honours prefix and DESTDIR                              make uninstall  clean  distclean  docs
 
 srcdir ?= .
@@ -27,7 +27,7 @@ ifneq ($(filter deps,$(MAKECMDGOALS)),)
 OTHER_GOALS := $(filter-out deps,$(MAKECMDGOALS))
 .PHONY: deps $(OTHER_GOALS)
 deps:
-	@sh $S/.ci/deps
+	@sh $S/.ci/deps $(filter bench,$(MAKECMDGOALS))
 $(firstword $(OTHER_GOALS)): deps
 	+@$(MAKE) --no-print-directory $(OTHER_GOALS)
 $(wordlist 2,$(words $(OTHER_GOALS)),$(OTHER_GOALS)): $(firstword $(OTHER_GOALS))
@@ -82,12 +82,13 @@ PROGRAMS := $(patsubst server/main,$B/heartd,$(patsubst server/heartctl,$B/heart
 UNIT_PROGRAMS := $(patsubst %.c,$B/%,$(UNIT_SOURCES))
 FUZZ_PROGRAMS := $(patsubst %.c,$B/%,$(FUZZ_SOURCES))
 MICRO_PROGRAMS := $(patsubst %.c,$B/%,$(MICRO_SOURCES))
+LOAD_PROGRAM := $B/t/bench/load
 
 # ---- build ------------------------------------------------------------------------------------------------------------------
 .PHONY: all archives tests
 all: archives $(PROGRAMS) $(PACKAGE) $(COMPILED)
 archives: $B/librouter.a $B/libipc.a $B/libserver.a
-tests: all $B/docs $(UNIT_PROGRAMS) $(FUZZ_PROGRAMS)
+tests: all $B/docs $(UNIT_PROGRAMS) $(FUZZ_PROGRAMS) $(LOAD_PROGRAM)
 
 $B/obj/%.o: $S/%.c config.mk
 	@mkdir -p $(@D)
@@ -156,6 +157,10 @@ $B/t/bench/bench_%: $B/obj/t/bench/bench_%.o $B/libserver.a $B/librouter.a $B/li
 	@mkdir -p $(@D)
 	$(call say,ld)$(LINK) -o $@ $^ $(SERVER_LIBS)
 
+$(LOAD_PROGRAM): $B/obj/t/bench/load.o
+	@mkdir -p $(@D)
+	$(call say,ld)$(LINK) -o $@ $^
+
 RUN_TESTS = $(PYTHON) $S/t/run.py --build $(CURDIR)/$B --src $(abspath $S) --sanitize='$(SANITIZE)'
 .PHONY: check check-unit check-fuzz check-golden check-e2e
 check: tests
@@ -194,7 +199,7 @@ fuzz: $(patsubst t/fuzz/%.c,$B/fuzz/%,$(FUZZ_SOURCES))
 run: all
 	@echo 'heart: the demo site, http://127.0.0.1:8080/ - ctrl-c ends it'
 	@HEART_PYTHONPATH=$(CURDIR)/$B/python exec $B/heartd -c $S/etc/routes.yaml
-bench: all micro
+bench: all micro $(LOAD_PROGRAM)
 	@$(PYTHON) $S/t/bench/bench.py --build $(CURDIR)/$B $(BENCH)
 micro: $(MICRO_PROGRAMS)
 	@for program in $^; do echo "== $${program##*/}"; $$program || exit 1; done

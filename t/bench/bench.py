@@ -2,7 +2,7 @@
 
 `make bench`, or `make bench BENCH="--rounds 5 --seconds 5 --only wsgi"`. What is compared, and why, is in t/bench/README.md.
 Servers of a case run together and are loaded in turn, round by round, so that a slow minute of the machine falls on all of them.
-Ends everything it started, by process id. Exit 1 when an answer was wrong or a limit of issue 2 was missed with --strict.
+Ends everything it started, by process id. Exit 1 when an answer was wrong or, with --strict, a limit of issue 2 or 4 was missed.
 SPDX-License-Identifier: MIT
 """
 from __future__ import annotations
@@ -63,13 +63,19 @@ def print_case(case: peers.Case, samples: dict[str, list[measure.Sample]]) -> bo
         if peer in cost:
             ratio = cost["heart"] / cost[peer]
             kept &= ratio <= limit
-            print(f"  heart / {peer}: {ratio:.2f} (at most {limit}: {'kept' if ratio <= limit else 'MISSED'})")
+            print(f"  CPU time, heart / {peer}: {ratio:.2f} (at most {limit}: {'kept' if ratio <= limit else 'MISSED'})")
+    for peer, least in case.rates:
+        if peer in samples:
+            times = median([ours.rate / theirs.rate for ours, theirs in zip(samples["heart"], samples[peer])])  # round by round: a slow one falls on both
+            kept &= times >= least
+            print(f"  requests/s, heart / {peer}: {times:.2f} (at least {least}: {'kept' if times >= least else 'MISSED'})")
     return kept
 
 
 def run_case(case: peers.Case, setup: peers.Setup, args: argparse.Namespace) -> bool:
     script = setup.folder / "wrk.lua"
     script.write_text(measure.WRK_SCRIPT)
+    generator = measure.Generator(setup.build, script, args.connections, args.threads, case.depth, None if setup.cpu is None else min(os.sched_getaffinity(0)))
     servers: list[peers.Server] = []
     try:
         for programs, start in case.peers:
@@ -83,9 +89,7 @@ def run_case(case: peers.Case, setup: peers.Setup, args: argparse.Namespace) -> 
         samples: dict[str, list[measure.Sample]] = {s.name: [] for s in servers}
         for number in range(args.rounds + 1):
             for server in servers:
-                url = f"http://127.0.0.1:{server.port}{case.path}"
-                seconds = args.seconds if number else 1
-                sample = measure.load(server.pids, url, script, seconds, args.connections, args.threads)
+                sample = measure.load(server.pids, generator, server.port, case.path, args.seconds if number else 1)
                 if number:  # the first round only warms up
                     samples[server.name].append(sample)
         return print_case(case, samples)
@@ -119,7 +123,7 @@ def main() -> int:
         folder.chmod(0o755)  # servers that drop their privileges read from it
         env = dict(os.environ, HEART_PYTHONPATH=str(build / "python"))
         env.pop("PYTHONPATH", None)
-        setup = peers.Setup(folder, build, env)
+        setup = peers.Setup(folder, build, env, *((1, max(os.sched_getaffinity(0))) if case.apart else ()))
         peers.write_files(setup)
         try:
             kept &= run_case(case, setup, args)

@@ -1,4 +1,4 @@
-"""measure.py - what the bench measures with: wrk for the load, /proc for CPU time.
+"""measure.py - what the bench measures with: wrk or load.c for the load, /proc for CPU time.
 
 Used by bench.py only. One thread.
 SPDX-License-Identifier: MIT
@@ -73,14 +73,31 @@ def cpu_seconds(roots: list[int]) -> float:
     return ticks * TICK_SECONDS
 
 
-def load(roots: list[int], url: str, script: Path, seconds: float, connections: int, threads: int) -> Sample:
-    """Keeps `connections` keep-alive connections busy for a while and says what it cost the server."""
+@dataclass(frozen=True)
+class Generator:
+    """Who makes the load. depth 1: wrk, one request at a time on each connection; more: load.c, which pipelines that many."""
+    build: Path
+    script: Path
+    connections: int
+    threads: int
+    depth: int = 1
+    cpu: int | None = None   # the generator stays on this one
+
+    def argv(self, port: int, target: str, seconds: float) -> list[str]:
+        pin = [] if self.cpu is None else ["taskset", "-c", str(self.cpu)]
+        if self.depth > 1:
+            return [*pin, str(self.build / "t/bench/load"), "-c", str(self.connections), "-p", str(self.depth), "-d", str(seconds), str(port), target]
+        return [*pin, "wrk", "-t", str(self.threads), "-c", str(self.connections), "-d", f"{max(1, round(seconds))}s", "--timeout", "5s",
+                "-s", str(self.script), f"http://127.0.0.1:{port}{target}"]
+
+
+def load(roots: list[int], generator: Generator, port: int, target: str, seconds: float) -> Sample:
+    """Keeps the generator's keep-alive connections busy for a while and says what it cost the server."""
     before = cpu_seconds(roots)
-    done = subprocess.run(["wrk", "-t", str(threads), "-c", str(connections), "-d", f"{max(1, round(seconds))}s", "--timeout", "5s", "-s", str(script), url],
-                          capture_output=True, text=True, timeout=seconds + 60)
+    done = subprocess.run(generator.argv(port, target, seconds), capture_output=True, text=True, timeout=seconds + 60)
     after = cpu_seconds(roots)
     for line in done.stdout.splitlines():
         if line.startswith("RESULT "):
             requests, duration_us, p50, p99, failed, status = map(int, line.split()[1:])
             return Sample(requests, duration_us / 1e6, after - before, p50, p99, failed + status)
-    raise RuntimeError(f"wrk said nothing of use: {done.stdout}{done.stderr}")
+    raise RuntimeError(f"the load generator said nothing of use: {done.stdout}{done.stderr}")

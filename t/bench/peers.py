@@ -1,6 +1,6 @@
 """peers.py - the servers the bench compares, each as: is it here, how is it configured, how is it started.
 
-Used by bench.py only. Every configuration is written here, into the bench's temporary folder, and follows the same rules: two workers,
+Used by bench.py only. Every configuration is written here, into the bench's temporary folder, and follows the same rules: two workers (one, where a case pins them to a processor),
 two Python processes where Python is involved, keep-alive without a limit of requests, no access log, nothing else switched off or on.
 SPDX-License-Identifier: MIT
 """
@@ -40,6 +40,8 @@ class Setup:
     folder: Path          # temporary; has hello.py and site/1k.bin, site/100k.bin
     build: Path           # heart's build directory
     env: dict[str, str]
+    workers: int = WORKERS
+    cpu: int | None = None  # every process stays on this one
 
 
 @dataclass
@@ -73,6 +75,8 @@ def free_port() -> int:
 
 def start(setup: Setup, server: Server, argv: list[str]) -> None:
     log = setup.folder / f"{server.name.replace(' ', '-')}.log"
+    if setup.cpu is not None:
+        argv = ["taskset", "-c", str(setup.cpu), *argv]
     with open(log, "ab") as out:
         server.processes.append(subprocess.Popen(argv, cwd=setup.folder, env=setup.env, stdin=subprocess.DEVNULL, stdout=out, stderr=out))
 
@@ -85,7 +89,7 @@ def start_heart(setup: Setup) -> Server:
     conf.write_text(f"""\
 listen: ["127.0.0.1:{server.port}"]
 control: {setup.folder}/heart.sock
-workers: {{processes: {WORKERS}, loops: 1}}
+workers: {{processes: {setup.workers}, loops: 1}}
 apps:
   hello: {{wsgi: "hello:app", path: {setup.folder}, processes: {PYWORKERS}, threads: 1}}
 routes:
@@ -107,7 +111,7 @@ def nginx_conf(setup: Setup, name: str, port: int, locations: str) -> list[str]:
     (folder / "nginx.conf").write_text(f"""\
 {user}
 daemon off;
-worker_processes {WORKERS};
+worker_processes {setup.workers};
 pid {folder}/nginx.pid;
 error_log {folder}/error.log warn;
 events {{ worker_connections 1024; }}
@@ -190,7 +194,7 @@ def start_h2o(setup: Setup) -> Server:
     server = Server("h2o", free_port())
     conf = setup.folder / "h2o.conf"
     conf.write_text(f"""\
-num-threads: {WORKERS}
+num-threads: {setup.workers}
 listen: {{host: 127.0.0.1, port: {server.port}}}
 hosts:
   default:
@@ -207,14 +211,19 @@ class Case:
     title: str
     path: str
     peers: tuple[tuple[str, object], ...]   # the program that must be installed, and what starts it; heart is the first
-    limits: tuple[tuple[str, float], ...] = ()  # issue 2: heart's CPU time over that peer's, at most
+    limits: tuple[tuple[str, float], ...] = ()  # issues 2 and 4: heart's CPU time over that peer's, at most
+    rates: tuple[tuple[str, float], ...] = ()   # issue 4: heart's requests per second over that peer's, at least
+    depth: int = 1                              # requests that a connection sends at once
+    apart: bool = False                         # one worker on one processor, the load generator on another: requests per second are the server's own
 
 
 STATIC_PEERS = (("", start_heart), ("nginx", start_nginx), ("nginx", start_nginx_cached), ("h2o", start_h2o))
 CASES = (
     Case("fixed", "a fixed reply of 6 bytes", "/fixed", (("", start_heart), ("nginx", start_nginx)), (("nginx", 1.1),)),
-    Case("static-1k", "a file of 1 kB", "/static/1k.bin", STATIC_PEERS),
-    Case("static-100k", "a file of 100 kB", "/static/100k.bin", STATIC_PEERS),
+    Case("pipeline", "fixed replies, 16 requests at once on each connection", "/fixed", (("", start_heart), ("nginx", start_nginx)),
+         rates=(("nginx", 4.0),), depth=16, apart=True),
+    Case("static-1k", "a file of 1 kB", "/static/1k.bin", STATIC_PEERS, (("h2o", 0.9),)),
+    Case("static-100k", "a file of 100 kB", "/static/100k.bin", STATIC_PEERS, (("h2o", 1.0),)),
     Case("wsgi", "a WSGI app that says hello", "/wsgi",
          (("", start_heart), ("nginx uwsgi", start_nginx_uwsgi), ("uwsgi", start_uwsgi), ("gunicorn", start_gunicorn), ("uvicorn", start_uvicorn)),
          (("nginx+uWSGI", 0.5),)),
