@@ -8,6 +8,7 @@
 
 #include "lane.h"
 #include "log.h"
+#include "outgoing.h"
 
 /* Of one connection (RFC 9110, 7.6.1), or ours to say. */
 static bool
@@ -58,7 +59,7 @@ framing_of(const struct request *r, unsigned status, int64_t length)
 int
 answer_head(struct request *r, const uint8_t *payload, size_t len, bool end)
 {
-        struct out *o = &r->conn->out;
+        struct outgoing h;
         struct ipc_answer a;
         struct ipc_field f;
         enum body_kind kind;
@@ -67,29 +68,25 @@ answer_head(struct request *r, const uint8_t *payload, size_t len, bool end)
         if (r->answer != ANSWER_WAITING || ipc_answer_decode(payload, len, &a) < 0 || a.status < 200 || a.status > 999)
                 return -EPROTO;
         length = a.content_length;
-        response_begin(o, a.status, r->head.minor, &r->conn->loop->date);
+        outgoing_begin(&h, r, a.status);
         while (ipc_answer_field(&a, &f)) {
                 if (f.id == IPC_H_CONTENT_LENGTH) {
                         if (length < 0)
                                 length = parse_length(f.value);
                 } else if (!is_ours(f.id)) {
-                        response_header(o, (struct span){ f.name.ptr, f.name.len }, (struct span){ f.value.ptr, f.value.len });
+                        outgoing_field(&h, f.id, (struct span){ f.name.ptr, f.name.len }, (struct span){ f.value.ptr, f.value.len });
                 }
         }
         if (end && length < 0 && !r->head_only)
                 length = (int64_t)a.body.len;
         kind = framing_of(r, a.status, length);
-        if (kind == BODY_UNTIL_CLOSE)
-                r->keep_alive = false;
-        response_end(o, r->head.minor, r->keep_alive, kind, length >= 0 ? (uint64_t)length : 0);
-        request_answer_started(r, a.status, kind, length >= 0 ? (uint64_t)length : 0);
+        outgoing_end(&h, kind, length >= 0 ? (uint64_t)length : 0);
         return answer_body(r, (struct span){ a.body.ptr, a.body.len });
 }
 
 int
 answer_body(struct request *r, struct span bytes)
 {
-        struct out *o = &r->conn->out;
         struct span all = bytes;
 
         if (r->answer != ANSWER_STARTED)
@@ -104,13 +101,7 @@ answer_body(struct request *r, struct span bytes)
                 log_warning("request %llu: the app sent more than its Content-Length; the rest was dropped", (unsigned long long)r->id);
                 bytes.len = (size_t)r->answer_left;
         }
-        if (r->framing == BODY_CHUNKED)
-                response_chunk(o, bytes);
-        else
-                out_add_span(o, bytes);
-        if (r->framing == BODY_LENGTH)
-                r->answer_left -= bytes.len;
-        r->answer_bytes += bytes.len;
+        outgoing_body(r, bytes);
         r->unacked += (uint32_t)all.len;
         return 0;
 }
@@ -128,9 +119,7 @@ answer_end(struct request *r)
                 request_answer_abort(r);
                 return;
         }
-        if (r->framing == BODY_CHUNKED && !r->head_only)
-                response_last_chunk(&r->conn->out);
-        request_answer_complete(r);
+        outgoing_finish(r);
 }
 
 void

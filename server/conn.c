@@ -636,20 +636,12 @@ conn_peer_addr(const struct conn *c, struct in6_addr *ret)
         }
 }
 
-void
-conn_peer_text(const struct conn *c, char *out, size_t room, uint16_t *ret_port)
+uint16_t
+conn_peer_port(const struct conn *c)
 {
-        *ret_port = 0;
-        out[0] = '\0';
-        if (c->peer.ss_family == AF_INET) {
-                const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)&c->peer;
-                inet_ntop(AF_INET, &in->sin_addr, out, (socklen_t)room);
-                *ret_port = ntohs(in->sin_port);
-        } else if (c->peer.ss_family == AF_INET6) {
-                const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)&c->peer;
-                address_text(&in6->sin6_addr, out, room);
-                *ret_port = ntohs(in6->sin6_port);
-        } else {
-                snprintf(out, room, "unix:");
-        }
+        if (c->peer.ss_family == AF_INET)
+                return ntohs(((const struct sockaddr_in *)(const void *)&c->peer)->sin_port);
+        if (c->peer.ss_family == AF_INET6)
+                return ntohs(((const struct sockaddr_in6 *)(const void *)&c->peer)->sin6_port);
+        return 0;
 }

@@ -68,7 +68,7 @@ void conn_collect(struct conn *c);     /* CLOSED: free it if nobody refers to it
 int conn_fill(struct conn *c);         /* one read into the input buffer: 1 bytes or the end, 0 nothing now, -1 of no use */
 void conn_drain(struct conn *c);       /* close when idle; else after the running request */
 const struct router_local *conn_local(struct conn *c);
-void conn_peer_text(const struct conn *c, char *out, size_t room, uint16_t *ret_port);
+uint16_t conn_peer_port(const struct conn *c); /* 0: none */
 void conn_peer_addr(const struct conn *c, struct in6_addr *ret); /* IPv4 v4-mapped; all zero: none */
 void address_text(const struct in6_addr *addr, char *out, size_t room); /* v4-mapped as IPv4 */
 

@@ -1,6 +1,6 @@
 /* dispatch.c - what the matched route means.
  * SPDX-License-Identifier: MIT
- * From: request.c with a match.   To: response.c for what heart answers itself, static.c and blocking.c for files, lane.c for Python.
+ * From: gates.c, once a request has passed them.   To: outgoing.c for what heart answers itself, serve_file.c for files, lane.c for Python.
  * Runs in: the owning loop; actions_build in whoever builds a generation. */
 #include "dispatch.h"
 
@@ -10,13 +10,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "blocking.h"
 #include "lane.h"
-#include "log.h"
+#include "outgoing.h"
 #include "request.h"
 #include "static.h"
 
-#define SMALL_FILE (32u << 10) /* read into the answer, so that head and file are one write; larger ones go by sendfile */
 #define LOCATION_MAX 16384
 
 struct action {
@@ -107,7 +105,7 @@ static void
 send_elsewhere(struct request *r, unsigned status, const char *target, const struct router_match *m)
 {
         const char *base = request_bytes(r);
-        struct out *o = &r->conn->out;
+        struct outgoing h;
         char to[LOCATION_MAX];
         long n = router_expand(target, m, to, sizeof(to));
 
@@ -115,17 +113,18 @@ send_elsewhere(struct request *r, unsigned status, const char *target, const str
                 request_fail(r, 414, false);
                 return;
         }
-        response_begin(o, status, r->head.minor, &r->conn->loop->date);
-        out_add_span(o, SPAN_LIT("Location: "));
-        out_add(o, to, (size_t)n);
         if (r->head.query_len > 0 && strchr(target, '?') == NULL) {
-                out_add_span(o, SPAN_LIT("?"));
-                out_add(o, base + r->head.query_off, r->head.query_len);
+                if ((size_t)n + 1 + r->head.query_len > sizeof(to)) {
+                        request_fail(r, 414, false);
+                        return;
+                }
+                to[n++] = '?';
+                memcpy(to + n, base + r->head.query_off, r->head.query_len);
+                n += (long)r->head.query_len;
         }
-        out_add_span(o, SPAN_LIT("\r\n"));
-        response_end(o, r->head.minor, r->keep_alive, BODY_LENGTH, 0);
-        request_answer_started(r, status, BODY_LENGTH, 0);
-        request_answer_complete(r);
+        outgoing_begin(&h, r, status);
+        outgoing_field(&h, IPC_H_LOCATION, SPAN_LIT("Location"), (struct span){ to, (size_t)n });
+        outgoing_whole(&h, NULL, 0);
 }
 
 /* Made of the decoded path: what was spelled with dot segments or odd escapes comes to its one spelling at once, and "//host/%2e%2e/x" leads to no host.
@@ -146,170 +145,37 @@ dispatch_slash(struct request *r)
         send_elsewhere(r, 308, hosts ? "/.{path}" : "/{path}", &m);
 }
 
-/* ---- static files ---------------------------------------------------------------------------------------------------------- */
-
-/* The rest of the escapes (router_decode keeps those of reserved characters) are decoded: a file may be called "a#b". An encoded slash or NUL names no file. */
-static int
-decode_rest(struct span in, char *out, size_t room, struct span *ret)
-{
-        size_t n = 0;
-
-        for (size_t i = 0; i < in.len; i++) {
-                char ch = in.ptr[i];
-                if (ch == '%' && i + 2 < in.len) {
-                        char hex[3] = { in.ptr[i + 1], in.ptr[i + 2], '\0' };
-                        ch = (char)strtoul(hex, NULL, 16);
-                        if (ch == '/' || ch == '\0')
-                                return -ENOENT;
-                        i += 2;
-                }
-                if (n == room)
-                        return -ENOENT;
-                out[n++] = ch;
-        }
-        *ret = (struct span){ out, n };
-        return 0;
-}
-
-/* The file is open (f->fd is ours) or there was an error. */
-static void
-answer_file(struct request *r, const struct static_root *root, int error, struct static_file *f)
-{
-        struct conn *c = r->conn;
-        struct static_plan plan;
-        char *room;
-
-        if (error == 0 && f->redirect) {
-                dispatch_slash(r); /* to the folder */
-                return;
-        }
-        if (error < 0) {
-                if (error != -ENOENT)
-                        log_warning("request %llu: a file cannot be opened: %s", (unsigned long long)r->id, strerror(-error));
-                request_fail(r, error == -ENOENT ? 404 : error == -EMFILE || error == -ENFILE || error == -ENOMEM ? 503 : 500, false);
-                return;
-        }
-        plan = static_plan(f, &r->head, request_bytes(r));
-        static_head(&c->out, f, &plan, root, r->head.minor, r->keep_alive, &c->loop->date);
-        request_answer_started(r, plan.status, BODY_LENGTH, plan.length);
-        if (r->head_only || plan.length == 0 || plan.status >= 300) {
-                close(f->fd);
-        } else if (plan.length <= SMALL_FILE && (room = out_reserve(&c->out, plan.length)) != NULL) {
-                ssize_t n = pread(f->fd, room, plan.length, (off_t)plan.offset);
-                close(f->fd);
-                if (n < 0 || (uint64_t)n != plan.length) {
-                        request_answer_abort(r); /* the file shrank after its length was promised */
-                        return;
-                }
-                c->out.end += (uint32_t)n;
-                r->answer_bytes += (uint64_t)n;
-        } else {
-                request_answered_file(r, f->fd, plan.offset, plan.length);
-                return;
-        }
-        request_answer_complete(r);
-}
-
-/* A file that is not in the kernel's caches is opened on a blocking thread. The connection may die meanwhile; the generation, and with it the root, may not. */
-struct file_job {
-        struct job job;
-        struct conn *conn;
-        struct loop_generation *lg;
-        const struct static_root *root;
-        struct static_file file;
-        int error;
-        size_t path_len;
-        char path[];
-};
-
-static void
-file_job_work(struct job *j)
-{
-        struct file_job *fj = (struct file_job *)(void *)j;
-
-        fj->error = static_open(fj->root, (struct span){ fj->path, fj->path_len }, false, &fj->file);
-}
-
-static void
-file_job_done(struct loop *l, struct post *p)
-{
-        struct file_job *fj = (struct file_job *)(void *)p;
-        struct conn *c = fj->conn;
-
-        c->refs--;
-        if (c->state == CONN_CLOSED) {
-                if (fj->error == 0 && fj->file.fd >= 0)
-                        close(fj->file.fd);
-                conn_collect(c);
-        } else {
-                c->request->pending = false;
-                if (c->request->answer == ANSWER_WAITING)
-                        answer_file(c->request, fj->root, fj->error, &fj->file);
-                else if (fj->error == 0 && fj->file.fd >= 0)
-                        close(fj->file.fd); /* it was answered 408 meanwhile */
-                loop_ready(l, c);
-        }
-        loop_generation_unpin(l, fj->lg);
-        free(fj);
-}
-
-static int
-open_elsewhere(struct request *r, const struct static_root *root, struct span path)
-{
-        struct file_job *fj = malloc(sizeof(*fj) + path.len);
-        int e;
-
-        if (fj == NULL)
-                return -ENOMEM;
-        *fj = (struct file_job){ .conn = r->conn, .lg = r->lg, .root = root, .path_len = path.len };
-        fj->job.loop = r->conn->loop;
-        fj->job.work = file_job_work;
-        fj->job.post.fn = file_job_done;
-        memcpy(fj->path, path.ptr, path.len);
-        e = blocking_run(r->conn->loop->worker->blocking, &fj->job);
-        if (e < 0) {
-                free(fj);
-                return e;
-        }
-        loop_generation_pin(r->lg);
-        r->conn->refs++;
-        r->pending = true;
-        return 0;
-}
+/* ---- the others ------------------------------------------------------------------------------------------------------------ */
 
 static void
 dispatch_static(struct request *r, const struct action *a)
 {
-        char name[4096];
         struct span path = { "", 0 };
-        struct static_file f;
-        int e = 0;
 
         if (a->file != NULL)
                 path = span_of(a->file);
         else if (r->match.param_count > 0)
-                e = decode_rest(r->match.params[r->match.param_count - 1].value, name, sizeof(name), &path);
-        if (e == 0)
-                e = static_open(a->root, path, true, &f);
-        if (e == -EAGAIN) {
-                e = open_elsewhere(r, a->root, path);
-                if (e == 0)
-                        return;
-                request_busy(r);
-                return;
-        }
-        answer_file(r, a->root, e, &f);
+                path = r->match.params[r->match.param_count - 1].value;
+        serve_file(r, a->root, path, a->file == NULL);
 }
-
-/* ---- the others ------------------------------------------------------------------------------------------------------------ */
 
 static void
 dispatch_respond(struct request *r, const struct action *a)
 {
-        reply_add(&r->conn->out, &a->reply, r->head.minor, r->keep_alive, r->head_only, &r->conn->loop->date);
-        request_answer_started(r, r->route->respond.status, BODY_LENGTH, 0);
-        r->answer_bytes += r->head_only ? 0 : a->reply.body_len;
-        request_answer_complete(r);
+        struct span body = { a->reply.body, a->reply.body_len };
+        struct outgoing h;
+
+        if (r->policy->plain && r->lines_len == 0) {
+                reply_add(&r->conn->out, &a->reply, r->head.minor, r->keep_alive, r->head_only, &r->conn->loop->date);
+                request_answer_started(r, r->route->respond.status, BODY_LENGTH, 0);
+                r->answer_bytes += r->head_only ? 0 : a->reply.body_len;
+                request_answer_complete(r);
+                return;
+        }
+        outgoing_begin(&h, r, r->route->respond.status);
+        if (a->reply.typed)
+                outgoing_field(&h, IPC_H_CONTENT_TYPE, SPAN_LIT("Content-Type"), span_of(r->route->respond.type));
+        outgoing_whole(&h, &body, 1);
 }
 
 static void
@@ -321,7 +187,7 @@ dispatch_redirect(struct request *r)
 void
 dispatch_method(struct request *r)
 {
-        struct out *o = &r->conn->out;
+        struct outgoing h;
         char allow[128], line[160];
         size_t n = router_methods_text(r->match.allow, allow, sizeof(allow));
 
@@ -330,11 +196,9 @@ dispatch_method(struct request *r)
                 request_fail_with(r, 405, false, (struct span){ line, (size_t)len });
                 return;
         }
-        response_begin(o, 204, r->head.minor, &r->conn->loop->date);
-        response_header(o, SPAN_LIT("Allow"), (struct span){ allow, n });
-        response_end(o, r->head.minor, r->keep_alive, BODY_NONE, 0);
-        request_answer_started(r, 204, BODY_NONE, 0);
-        request_answer_complete(r);
+        outgoing_begin(&h, r, 204);
+        outgoing_field(&h, IPC_H_OTHER, SPAN_LIT("Allow"), (struct span){ allow, n });
+        outgoing_whole(&h, NULL, 0);
 }
 
 void

@@ -11,6 +11,7 @@
 #include "aside.h"
 #include "dispatch.h"
 #include "generation_priv.h"
+#include "policy.h"
 #include "tls.h"
 
 void
@@ -20,6 +21,7 @@ generation_free(struct generation *g)
                 return;
         if (g->actions != NULL)
                 actions_free(g);
+        policies_free(g);
         for (size_t i = 0; g->tls != NULL && i < g->conf.listeners.count; i++)
                 tls_contexts_free(g->tls[i]);
         free(g->tls);
@@ -147,7 +149,7 @@ build_tls(struct generation *g, struct diags *d)
 static int
 build_parts(struct generation *g, struct diags *d)
 {
-        int (*const parts[])(struct generation *, struct diags *) = { build_tls, actions_build };
+        int (*const parts[])(struct generation *, struct diags *) = { build_tls, policies_build, actions_build };
         int e = mounts_expand(g, d), one;
 
         if (e == -ENOMEM)

@@ -11,6 +11,7 @@
 
 struct tls_contexts;  /* tls.h */
 struct action;        /* dispatch.h */
+struct policy;        /* policy.h */
 
 struct bundle_file { char *path; char *bytes; size_t len; };
 struct bundle_app {
@@ -55,6 +56,8 @@ struct generation {
         struct router *router;
         struct tls_contexts **tls;       /* per listener; NULL: plain */
         struct action *actions;          /* per route: what dispatch.c does for it, made ready (replies, open roots) */
+        const struct policy **policies;  /* per route: what goes before the action and with the answer (policy.h) */
+        const struct policy *policy_default; /* of routes that say nothing, and of requests that none took */
 };
 /* Builds all of it. with_router false: only conf (for the master's first look, before apps have reported).
  * Takes the bundle's contents (b is empty afterwards, also on failure the caller still calls bundle_fini).

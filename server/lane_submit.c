@@ -5,7 +5,9 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
+#include <strings.h>
 
+#include "client.h"
 #include "lane_priv.h"
 
 static void
@@ -13,7 +15,8 @@ address_spans(struct request *r, struct ipc_request *m, char *client, char *serv
 {
         const struct router_local *local = conn_local(r->conn);
 
-        conn_peer_text(r->conn, client, room, &m->client_port);
+        client_text(r, client, room);
+        m->client_port = r->client_port;
         m->client = (struct ipc_span){ client, strlen(client) };
         if (local->port != 0)
                 address_text(&local->addr, server, room);
@@ -29,16 +32,42 @@ head_span(const char *base, uint32_t off, uint32_t len)
         return (struct ipc_span){ base + off, len };
 }
 
-static uint16_t
-list_headers(const struct request *r, const char *base, struct ipc_field *f)
+/* Does heart put another field in the place of this one of the client's? */
+static bool
+is_replaced(const struct request *r, const char *base, const struct http_field *h)
 {
+        for (const struct app_field *a = r->to_app; a != NULL; a = a->next)
+                if (a->name_len == h->name_len && strncasecmp(a->text, base + h->name_off, h->name_len) == 0)
+                        return true;
+        return false;
+}
+
+/* 0 or -EMSGSIZE: more than a message may have. */
+static int
+list_headers(const struct request *r, const char *base, struct ipc_field *f, uint16_t *ret_count)
+{
+        uint16_t n = 0;
+
         for (uint32_t i = 0; i < r->head.field_count; i++) {
                 const struct http_field *h = &r->head.fields[i];
-                f[i].name = head_span(base, h->name_off, h->name_len);
-                f[i].value = head_span(base, h->value_off, h->value_len);
-                f[i].id = h->id;
+
+                if (r->to_app != NULL && is_replaced(r, base, h))
+                        continue;
+                f[n].name = head_span(base, h->name_off, h->name_len);
+                f[n].value = head_span(base, h->value_off, h->value_len);
+                f[n++].id = h->id;
         }
-        return (uint16_t)r->head.field_count;
+        for (const struct app_field *a = r->to_app; a != NULL; a = a->next) {
+                if (a->absent)
+                        continue;
+                if (n == HTTP_HEADERS_MAX)
+                        return -EMSGSIZE;
+                f[n].name = head_span(a->text, 0, a->name_len);
+                f[n].value = head_span(a->text, a->name_len, a->value_len);
+                f[n++].id = a->id;
+        }
+        *ret_count = n;
+        return 0;
 }
 
 static uint8_t
@@ -72,13 +101,13 @@ describe(struct request *r, const struct conf_app *app, struct ipc_request *m)
         m->deadline_us = r->arrived_us + timeout * 1000;
         m->generation = r->lg->g->number;
         m->handler = r->route->handler;
-        m->flags = (uint16_t)((r->conn->tls != NULL ? IPC_F_TLS : 0) | (r->keep_alive ? IPC_F_KEEP_ALIVE : 0) |
+        m->flags = (uint16_t)((r->https ? IPC_F_TLS : 0) | (r->keep_alive ? IPC_F_KEEP_ALIVE : 0) |
                               (r->head_only ? IPC_F_HEAD : 0) | (r->body_ended ? 0 : IPC_F_STREAMED));
         m->http_minor = r->head.minor;
         m->method = head_span(base, r->head.method_off, r->head.method_len);
         m->target = head_span(base, r->head.target_off, r->head.target_len);
         m->query = head_span(base, r->head.query_off, r->head.query_len);
-        m->host = head_span(base, r->head.host_off, r->head.host_len);
+        m->host = (struct ipc_span){ request_host(r).ptr, request_host(r).len };
         m->path = (struct ipc_span){ r->path.ptr, r->path.len };
         m->root_path = (struct ipc_span){ root, strlen(root) };
         m->content_length = r->head.content_length;
@@ -134,12 +163,14 @@ lane_submit(struct lane *l, struct request *r)
         assert(loop_is_mine(l->loop) && r->lane == NULL);
         if (is_full(l))
                 return -EAGAIN;
+        e = list_headers(r, request_bytes(r), headers, &m.header_count);
+        if (e < 0)
+                return e;
         e = ipc_slot_claim(l->ipc, &slot, &generation);
         if (e < 0)
                 return e;
         describe(r, app, &m);
         address_spans(r, &m, client, server, sizeof(client));
-        m.header_count = list_headers(r, request_bytes(r), headers);
         m.param_count = list_params(r, params);
         e = lay_out(l, &m, slot, &chunk);
         if (e == -EMSGSIZE && m.body.len > 0) {

@@ -10,9 +10,12 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "client.h"
 #include "facts.h"
+#include "gates.h"
 #include "lane.h"
 #include "log.h"
+#include "outgoing.h"
 
 #define REQUESTS_KEPT 256          /* free requests that a loop keeps */
 #define HALF_CLOSE_GRACE_MS 200    /* a queued request whose client has closed its sending side may be taken for this long */
@@ -34,6 +37,14 @@ struct span
 request_header(const struct request *r, enum ipc_header_id id)
 {
         return http_head_get(&r->head, request_bytes(r), id);
+}
+
+struct span
+request_host(const struct request *r)
+{
+        if (r->forwarded_host_len > 0)
+                return (struct span){ r->forwarded_host, r->forwarded_host_len };
+        return (struct span){ request_bytes(r) + r->head.host_off, r->head.host_len };
 }
 
 /* ---- life ---------------------------------------------------------------------------------------------------------- */
@@ -84,14 +95,13 @@ log_access(const struct request *r)
         struct loop *l = r->conn->loop;
         const char *base = request_bytes(r);
         char peer[64];
-        uint16_t port;
         struct access_entry e = {
                 .host = r->host, .id = r->id, .status = r->status, .minor = r->head.minor, .bytes = r->answer_bytes,
                 .duration_us = l->now_us > r->arrived_us ? l->now_us - r->arrived_us : 0, .time = l->now_s,
                 .route = r->route != NULL ? r->route->path : NULL,
         };
 
-        conn_peer_text(r->conn, peer, sizeof(peer), &port);
+        client_text(r, peer, sizeof(peer));
         e.client = span_of(peer);
         if (r->head_len > 0) {
                 e.method = (struct span){ base + r->head.method_off, r->head.method_len };
@@ -131,6 +141,11 @@ request_free(struct request *r)
         if (r->gathered.buf != NULL)
                 out_fini(&r->gathered);
         free(r->path_buf);
+        while (r->to_app != NULL) {
+                struct app_field *f = r->to_app;
+                r->to_app = f->next;
+                free(f);
+        }
         if (r->lg != NULL)
                 loop_generation_unpin(l, r->lg);
         if (l->request_count >= REQUESTS_KEPT) {
@@ -174,6 +189,8 @@ begin(struct request *r)
         loop_generation_pin(r->lg);
         r->id = (uint64_t)l->id << 40 | ++l->next_request;
         r->arrived_us = l->now_us;
+        r->policy = r->lg->g->policy_default;
+        client_resolve(r);
 }
 
 /* Decodes path and host into the request. 0 or -EINVAL: 400. */
@@ -195,7 +212,7 @@ take_path(struct request *r)
                 memcpy(room, r->path.ptr, r->path.len);
                 r->path.ptr = room;
         }
-        r->host = http_host_name((struct span){ base + r->head.host_off, r->head.host_len }, r->host_buf, sizeof(r->host_buf));
+        r->host = http_host_name(request_host(r), r->host_buf, sizeof(r->host_buf));
         return 0;
 }
 
@@ -212,11 +229,11 @@ stays_open(const struct request *r)
 static enum router_verdict
 match(struct request *r)
 {
-        struct router_query q = { .path = r->path, .host = r->host, .method = r->head.method, .local = *conn_local(r->conn), .tls = r->conn->tls != NULL };
+        struct router_query q = { .path = r->path, .host = r->host, .method = r->head.method, .local = *conn_local(r->conn), .tls = r->https,
+                                  .source = r->client };
         struct facts facts;
 
         facts_init(&facts, &r->head, request_bytes(r));
-        conn_peer_addr(r->conn, &q.source);
         q.facts = &facts.ask;
         return router_match(r->lg->g->router, r->conn->loop->scratch, &q, &r->match);
 }
@@ -248,6 +265,7 @@ request_begin(struct request *r)
         switch (match(r)) {
         case ROUTER_FOUND:
                 r->route = &r->lg->g->routes[r->match.route];
+                r->policy = r->lg->g->policies[r->match.route];
                 break;
         case ROUTER_METHOD:
                 dispatch_method(r);
@@ -269,7 +287,46 @@ request_begin(struct request *r)
                 request_fail(r, 413, true);
                 return;
         }
-        dispatch(r);
+        gates_run(r);
+}
+
+/* ---- what is added on the way ------------------------------------------------------------------------------------------- */
+
+bool
+request_add_line(struct request *r, struct span name, struct span value)
+{
+        size_t len = name.len + value.len + 4;
+        char *to;
+
+        if (len > sizeof(r->lines) - r->lines_len)
+                return false;
+        to = r->lines + r->lines_len;
+        memcpy(to, name.ptr, name.len);
+        memcpy(to + name.len, ": ", 2);
+        if (value.len > 0)
+                memcpy(to + name.len + 2, value.ptr, value.len);
+        memcpy(to + len - 2, "\r\n", 2);
+        r->lines_len = (uint16_t)(r->lines_len + len);
+        return true;
+}
+
+int
+request_to_app(struct request *r, struct span name, struct span value)
+{
+        struct app_field *f = malloc(sizeof(*f) + name.len + value.len), **at = &r->to_app;
+
+        assert(name.len > 0 && name.len <= UINT16_MAX);
+        if (f == NULL)
+                return -ENOMEM;
+        *f = (struct app_field){ .id = (uint8_t)ipc_header_find(name.ptr, name.len), .absent = value.ptr == NULL,
+                                 .name_len = (uint16_t)name.len, .value_len = (uint32_t)value.len };
+        memcpy(f->text, name.ptr, name.len);
+        if (value.len > 0)
+                memcpy(f->text + name.len, value.ptr, value.len);
+        while (*at != NULL)
+                at = &(*at)->next;
+        *at = f;
+        return 0;
 }
 
 /* ---- failing ----------------------------------------------------------------------------------------------------------- */
@@ -278,8 +335,8 @@ void
 request_fail_with(struct request *r, unsigned status, bool fatal, struct span extra)
 {
         struct conn *c = r->conn;
-        const char *head_end;
-        size_t before;
+        struct page page;
+        struct outgoing h;
 
         if (!r->begun)
                 begin(r);
@@ -296,13 +353,14 @@ request_fail_with(struct request *r, unsigned status, bool fatal, struct span ex
         } else if (!r->body_ended) {
                 r->body = BODY_STATE_DISCARDING;
         }
-        r->status = status;
-        before = out_len(&c->out);
-        response_page(&c->out, status, r->head.minor, r->keep_alive, r->head_only,
-                      r->head_len > 0 ? request_header(r, IPC_H_ACCEPT) : (struct span){ NULL, 0 }, extra, &c->loop->date);
-        if (!c->out.failed && (head_end = memmem(c->out.buf + c->out.start + before, out_len(&c->out) - before, "\r\n\r\n", 4)) != NULL)
-                r->answer_bytes += (uint64_t)(c->out.buf + c->out.end - head_end - 4);
-        request_answer_complete(r);
+        outgoing_begin(&h, r, status);
+        response_page(&page, status, r->head_len > 0 ? request_header(r, IPC_H_ACCEPT) : (struct span){ NULL, 0 });
+        if (page.count > 0) {
+                outgoing_field(&h, IPC_H_CONTENT_TYPE, SPAN_LIT("Content-Type"), page.type);
+                outgoing_field(&h, IPC_H_VARY, SPAN_LIT("Vary"), SPAN_LIT("Accept"));
+        }
+        outgoing_lines(&h, extra);
+        outgoing_whole(&h, page.parts, page.count);
 }
 
 void

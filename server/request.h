@@ -9,6 +9,8 @@
 #include "conn.h"
 #include "http1.h"
 
+struct policy; /* policy.h */
+
 enum body_state {
         BODY_STATE_NONE,      /* there is none, or all of it was dealt with */
         BODY_STATE_BUFFERING, /* being gathered: small, before Python sees the request */
@@ -21,6 +23,18 @@ enum answer_state {
         ANSWER_COMPLETE, /* every byte is in conn->out (a file: sent) */
 };
 
+/* A field that heart adds to the request on its way to Python, in place of the client's own of that name. */
+struct app_field {
+        struct app_field *next;
+        uint8_t id;              /* enum ipc_header_id */
+        bool absent;             /* the client's own goes, none comes in its place */
+        uint16_t name_len;
+        uint32_t value_len;
+        char text[];             /* name, then value */
+};
+
+#define REQUEST_LINES_MAX 512
+
 struct request {
         struct request *next_free;
         struct conn *conn;
@@ -31,8 +45,18 @@ struct request {
 
         struct router_match match;
         const struct route *route;         /* NULL: none matched */
+        const struct policy *policy;       /* of the route, else the default; from request_begin on */
+        uint8_t gate;                      /* the gate it stands at (gates.h) */
         struct span path, host;            /* decoded path and host name; in path_buf, host_buf or the input buffer */
         uint32_t head_len;                 /* bytes of the head at conn->in + in_start */
+
+        struct in6_addr client;            /* who sent it, behind proxies that are trusted; IPv4 v4-mapped; all zero: nobody with an address */
+        uint16_t client_port;
+        bool client_known;                 /* it has an address */
+        bool https;                        /* how it came to the first server that we believe */
+        uint16_t forwarded_host_len;       /* 0: Host is believed; else forwarded_host is */
+        struct app_field *to_app;          /* malloc'ed, in the order given; freed with the request */
+        uint16_t lines_len;                /* of `lines` */
 
         enum body_state body;
         bool body_ended;                   /* every byte of it has arrived */
@@ -70,6 +94,8 @@ struct request {
         char host_buf[256];
         char *path_buf;                    /* malloc'ed when the path is long; else path_small */
         char path_small[512];
+        char forwarded_host[256];
+        char lines[REQUEST_LINES_MAX];     /* header lines that gates left for the answer, each with CRLF */
 };
 
 struct request *request_new(struct conn *c); /* NULL without memory */
@@ -90,6 +116,11 @@ void request_abandon(struct request *r);
 struct span request_header(const struct request *r, enum ipc_header_id id);
 const char *request_bytes(const struct request *r); /* where the head's offsets count from */
 const struct conf *request_conf(const struct request *r);
+struct span request_host(const struct request *r);  /* Host as believed, with its port; empty: none. Until the input buffer moves */
+/* The answer, whoever makes it, gets this line. False: there is no room for it. */
+bool request_add_line(struct request *r, struct span name, struct span value);
+/* Python gets this field in place of the client's own of that name; value.ptr NULL: none at all. 0 or -ENOMEM. */
+int request_to_app(struct request *r, struct span name, struct span value);
 
 /* Answer side, used by dispatch.c and lane.c. */
 void request_answer_complete(struct request *r);
@@ -107,6 +138,10 @@ int request_read_more(struct request *r);
 void request_body_begin(struct request *r);   /* what the head says about it */
 void request_gather(struct request *r);       /* BUFFERING: hand the request over when its body is whole, or too large to gather */
 void request_discard(struct request *r);      /* DISCARDING: read to the end within a bound, else the connection is given up */
+
+/* serve_file.c: the file at `path` below root. escaped: it is the router's text, in which reserved characters may still be percent-encoded. */
+struct static_root;
+void serve_file(struct request *r, const struct static_root *root, struct span path, bool escaped);
 
 /* dispatch.c */
 void dispatch(struct request *r);

@@ -187,8 +187,8 @@ http_reason(unsigned status)
         return row != NULL ? row->reason : "Unknown";
 }
 
-static bool
-status_has_body(unsigned status)
+bool
+response_has_body(unsigned status)
 {
         return status >= 200 && status != 204 && status != 304; /* RFC 9110, 6.4.1 */
 }
@@ -370,8 +370,6 @@ static const char page_c[] = "</b><h1>";
 static const char page_d[] = "</h1><p>";
 static const char page_e[] = "</p></main>\n</html>\n";
 
-struct page { struct span parts[11]; size_t count; struct span type; };
-
 static void
 page_add(struct page *p, struct span s)
 {
@@ -395,14 +393,17 @@ page_html(struct page *p, struct span code, struct span reason, struct span sent
         page_add(p, SPAN_LIT(page_e));
 }
 
-static void
-page_make(struct page *p, struct span code, unsigned status, struct span accept)
+void
+response_page(struct page *p, unsigned status, struct span accept)
 {
         const struct status_row *row = row_of(status);
-        struct span reason = span_of(row != NULL ? row->reason : "Unknown"), sentence = span_of(row != NULL ? row->sentence : "");
+        struct span reason = span_of(row != NULL ? row->reason : "Unknown"), sentence = span_of(row != NULL ? row->sentence : ""), code;
         int html = accept_weight(accept, SPAN_LIT("text/html")), json = accept_weight(accept, SPAN_LIT("application/json"));
 
         p->count = 0;
+        if (!response_has_body(status))
+                return;
+        code = (struct span){ p->digits, put_number(p->digits, status) };
         if (html > 0 && html >= json) {
                 page_html(p, code, reason, sentence);
         } else if (json > 0) {
@@ -421,33 +422,6 @@ page_make(struct page *p, struct span code, unsigned status, struct span accept)
         }
 }
 
-void
-response_page(struct out *o, unsigned status, unsigned minor, bool keep_alive, bool head_only, struct span accept, struct span extra, const struct response_date *d)
-{
-        char digits[20];
-        struct span code = { digits, put_number(digits, status) };
-        struct page page;
-        uint64_t length = 0;
-
-        response_begin(o, status, minor, d);
-        if (!status_has_body(status)) {
-                out_add_span(o, extra);
-                response_end(o, minor, keep_alive, BODY_NONE, 0);
-                return;
-        }
-        page_make(&page, code, status, accept);
-        for (size_t i = 0; i < page.count; i++)
-                length += page.parts[i].len;
-        response_header(o, SPAN_LIT("Content-Type"), page.type);
-        OUT_LIT(o, "Vary: Accept\r\n");
-        out_add_span(o, extra);
-        response_end(o, minor, keep_alive, BODY_LENGTH, length);
-        if (head_only)
-                return;
-        for (size_t i = 0; i < page.count; i++)
-                out_add_span(o, page.parts[i]);
-}
-
 /* ---- fixed replies ------------------------------------------------------------------------------------------------------------ */
 
 int
@@ -461,10 +435,10 @@ reply_build(unsigned status, const char *type, struct span body, struct reply *r
         for (const char *p = type; p != NULL && *p != '\0'; p++)
                 if ((unsigned char)*p < 0x20 || *p == 0x7f)
                         return -EINVAL;
-        if (!status_has_body(status) || status == 205) /* 205 has a length, which is 0 (RFC 9110, 15.3.6) */
+        if (!response_has_body(status) || status == 205) /* 205 has a length, which is 0 (RFC 9110, 15.3.6) */
                 body.len = 0;
         add_status_line(&head, status);
-        if (status_has_body(status)) {
+        if (response_has_body(status)) {
                 if (type != NULL && type[0] != '\0')
                         response_header(&head, SPAN_LIT("Content-Type"), span_of(type));
                 response_header(&head, SPAN_LIT("Content-Length"), (struct span){ number, put_number(number, body.len) });
@@ -479,6 +453,7 @@ reply_build(unsigned status, const char *type, struct span body, struct reply *r
         ret->head = head.buf;
         ret->body = head.buf + ret->head_len + 2;
         ret->body_len = (uint32_t)body.len;
+        ret->typed = response_has_body(status) && type != NULL && type[0] != '\0';
         return 0;
 }
 

@@ -36,17 +36,19 @@ void response_begin(struct out *o, unsigned status, unsigned minor, const struct
 void response_header(struct out *o, struct span name, struct span value);
 void response_end(struct out *o, unsigned minor, bool keep_alive, enum body_kind kind, uint64_t length);
 
-/* A page for an error or a plain status made by heart itself, by the request's Accept: HTML (small, self-contained, pleasant in light and dark) where text/html is named,
- * JSON where application/json is and weighs more, else a line of text.
- * extra: header lines to add, each with CRLF ("Retry-After: 2\r\n"); may be empty. head_only: HEAD. */
-void response_page(struct out *o, unsigned status, unsigned minor, bool keep_alive, bool head_only, struct span accept, struct span extra, const struct response_date *d);
+bool response_has_body(unsigned status); /* not for 1xx, 204, 304 (RFC 9110, 6.4.1) */
+
+/* The body for an error or a plain status made by heart itself, by the request's Accept: HTML (small, self-contained, pleasant in light and dark) where text/html is named,
+ * JSON where application/json is and weighs more, else a line of text. Parts point at constants and at `digits`. count 0: a status without a body. */
+struct page { struct span parts[11]; size_t count; struct span type; char digits[20]; };
+void response_page(struct page *p, unsigned status, struct span accept);
 
 /* A chunk of a chunked body: size line, bytes, CRLF; the last one. */
 void response_chunk(struct out *o, struct span bytes);
 void response_last_chunk(struct out *o);
 
 /* A fixed reply (`respond`), prebuilt at load for speed: everything but Date and Connection is ready. Immutable, shared by loops. */
-struct reply { char *head; uint32_t head_len; /* from "HTTP/1.1 200 OK\r\n" up to where Date goes */ char *body /* in the block of head, an empty line before it */; uint32_t body_len; };
+struct reply { char *head; uint32_t head_len; /* from "HTTP/1.1 200 OK\r\n" up to where Date goes */ char *body /* in the block of head, an empty line before it */; uint32_t body_len; bool typed /* there is a Content-Type */; };
 /* type may be NULL. Statuses that have no body (204, 304) drop it. 0, -EINVAL (a control in type, a status outside 200..599), -ENOMEM. */
 int reply_build(unsigned status, const char *type, struct span body, struct reply *ret);
 void reply_fini(struct reply *r);

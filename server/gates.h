@@ -1,0 +1,25 @@
+/* gates.h - what a request must pass between its match and its action: access, limits, authentication.
+ * SPDX-License-Identifier: MIT
+ * The owning loop's thread only. */
+#ifndef HEART_GATES_H
+#define HEART_GATES_H
+
+#include "policy.h"
+#include "request.h"
+
+enum gate_verdict {
+        GATE_PASS,
+        GATE_ANSWERED, /* refused: the answer is made */
+        GATE_WAIT,     /* not yet: whoever holds it calls gates_go_on, or answers; r->gate says where it stands */
+};
+
+/* In the order in which they are passed. */
+enum gate_place { GATES_COUNT };
+
+uint32_t gates_of(const struct policy *p);
+/* From the first gate on; then dispatch(r). */
+void gates_run(struct request *r);
+/* The gate that said WAIT is passed: on with those behind it. */
+void gates_go_on(struct request *r);
+
+#endif

@@ -1,0 +1,35 @@
+/* outgoing.h - every answer on its way out: heart's own and Python's pass here, so that what a route's policy says of answers holds for all of them.
+ * SPDX-License-Identifier: MIT
+ * A struct outgoing is the head in the making, on the stack of who makes it; values given to outgoing_field must live until outgoing_end or outgoing_whole.
+ * The owning loop's thread only. Without memory conn->out has failed, and the connection is closed. */
+#ifndef HEART_OUTGOING_H
+#define HEART_OUTGOING_H
+
+#include "policy.h"
+#include "request.h"
+
+struct outgoing {
+        struct request *r;
+        const struct policy *policy;
+        unsigned status;
+        struct span type, etag;  /* as they passed; .ptr NULL: not there */
+        bool encoded;            /* Content-Encoding, Content-Range or no-transform: the body must stay as it is */
+};
+
+/* Status line, Server and Date. */
+void outgoing_begin(struct outgoing *h, struct request *r, unsigned status);
+/* One field. Connection, Transfer-Encoding and Content-Length are outgoing_end's. */
+void outgoing_field(struct outgoing *h, enum ipc_header_id id, struct span name, struct span value);
+/* Lines of heart's own, each with CRLF, that no policy changes. */
+void outgoing_lines(struct outgoing *h, struct span lines);
+/* The head is complete; the body, `length` bytes of it for BODY_LENGTH, follows by outgoing_body. The request's answer has started. */
+void outgoing_end(struct outgoing *h, enum body_kind kind, uint64_t length);
+/* The head is complete and this is the body, whole: the answer is complete. HEAD sends none of it; 204 and 304 have none. */
+void outgoing_whole(struct outgoing *h, const struct span *parts, size_t count);
+
+/* More of the body, framed. Bytes past the length that was promised are the caller's to cut (r->answer_left). */
+void outgoing_body(struct request *r, struct span bytes);
+/* All of the body was given: its end. The caller has seen to it that nothing is owed. */
+void outgoing_finish(struct request *r);
+
+#endif

@@ -1,0 +1,65 @@
+/* policy.c - the settings of a route beside its action, made ready at load. Contract in policy.h.
+ * SPDX-License-Identifier: MIT
+ * From: generation.c.   To: gates.c asks before the action, outgoing.c while the answer goes out.   Runs in: whoever builds a generation. */
+#include "policy.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gates.h"
+
+/* route NULL: the global settings alone. ret holds the default's parts on entry. */
+static int
+build_parts(struct generation *g, const struct route *route, struct diags *d, struct policy *ret)
+{
+        (void)g, (void)route, (void)d;
+        ret->gates = gates_of(ret);
+        ret->plain = true;
+        return 0;
+}
+
+/* A route that says nothing of its own shares the default. */
+static int
+build_one(struct generation *g, const struct route *route, struct diags *d, const struct policy **ret)
+{
+        struct policy made = *g->policy_default, *kept;
+        int e = build_parts(g, route, d, &made);
+
+        *ret = g->policy_default;
+        if (e < 0 || memcmp(&made, g->policy_default, sizeof(made)) == 0)
+                return e;
+        kept = arena_alloc(g->arena, sizeof(*kept));
+        if (kept == NULL)
+                return -ENOMEM;
+        *kept = made;
+        *ret = kept;
+        return 0;
+}
+
+int
+policies_build(struct generation *g, struct diags *d)
+{
+        struct policy *all = arena_alloc(g->arena, sizeof(*all));
+        int e;
+
+        g->policies = calloc(g->route_count + 1, sizeof(*g->policies));
+        if (all == NULL || g->policies == NULL)
+                return -ENOMEM;
+        memset(all, 0, sizeof(*all));
+        g->policy_default = all;
+        e = build_parts(g, NULL, d, all);
+        for (size_t i = 0; i < g->route_count && e != -ENOMEM; i++) {
+                int one = build_one(g, &g->routes[i], d, &g->policies[i]);
+
+                e = one < 0 ? one : e;
+        }
+        return e;
+}
+
+void
+policies_free(struct generation *g)
+{
+        free(g->policies);
+        g->policies = NULL;
+}

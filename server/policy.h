@@ -1,0 +1,20 @@
+/* policy.h - what stands between a match and its action, and between an answer and its client, made ready at load.
+ * SPDX-License-Identifier: MIT
+ * One per route, built with its generation and never changed; routes that say nothing of their own share the default, which also serves requests that no route took.
+ * Each part is a module's own: NAME_build(g, route, d, &part) fills it. route NULL: the global setting; else the part holds the global one on entry and stays so when the route
+ * says nothing. Parts live in the generation's arena. 0, -EINVAL with findings, -ENOMEM. */
+#ifndef HEART_POLICY_H
+#define HEART_POLICY_H
+
+#include "generation.h"
+
+struct policy {
+        bool plain;     /* nothing touches answers: prebuilt replies go out as they are */
+        uint32_t gates; /* bit of enum gate_place: which gates there are to pass */
+};
+
+/* Fills g->policies and g->policy_default. On failure nothing remains. */
+int policies_build(struct generation *g, struct diags *d);
+void policies_free(struct generation *g);
+
+#endif
