@@ -659,6 +659,57 @@ keys_read(struct keys_reader *r, const struct key_table *t, const struct yaml_no
         return err;
 }
 
+/* Bytes of the field of a key that has one plain value. */
+static size_t
+field_size(const struct key *k)
+{
+        switch (k->type) {
+        case KEY_BOOL:
+                return sizeof(bool);
+        case KEY_UINT:
+        case KEY_AUTO:
+        case KEY_ENUM:
+                return sizeof(uint32_t);
+        case KEY_DURATION:
+        case KEY_SIZE:
+                return sizeof(uint64_t);
+        case KEY_STR:
+        case KEY_PATH:
+                return sizeof(const char *);
+        case KEY_STRS:
+                return sizeof(struct key_strs);
+        case KEY_MAP:
+                return sizeof(struct key_map);
+        case KEY_LIST:
+        case KEY_NAMED:
+                return sizeof(struct key_list);
+        case KEY_STRUCT:
+        case KEY_CUSTOM:
+                break;
+        }
+        assert(!"a key whose size is not known");
+        return 0;
+}
+
+void
+keys_inherit(const struct key_table *t, void *own, const void *base)
+{
+        uint64_t set;
+
+        assert(t->set_offset != SIZE_MAX);
+        memcpy(&set, (const char *)own + t->set_offset, sizeof(set));
+        for (size_t i = 0; i < t->count; i++) {
+                const struct key *k = &t->keys[i];
+                char *to = (char *)own + k->offset;
+                const char *from = (const char *)base + k->offset;
+
+                if (k->type == KEY_STRUCT)
+                        keys_inherit(k->sub, to, from);
+                else if ((set >> i & 1) == 0)
+                        memcpy(to, from, field_size(k));
+        }
+}
+
 bool
 keys_is_set(const struct key_table *t, uint64_t set, const char *name)
 {

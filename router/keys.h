@@ -78,6 +78,8 @@ int keys_read(struct keys_reader *r, const struct key_table *t, const struct yam
 int keys_read_one(struct keys_reader *r, const struct key *k, const struct yaml_node *value, const char *path, void *ret_struct);
 /* Was this key given? name must be one of the table's; set is what the table's set_offset field holds. */
 bool keys_is_set(const struct key_table *t, uint64_t set, const char *name);
+/* Keys that were not given here (set) become what they are in base, nested structs (which must keep a set of their own) likewise. */
+void keys_inherit(const struct key_table *t, void *own, const void *base);
 /* One finding at a node, with its source line and caret. */
 void keys_error(struct keys_reader *r, const struct yaml_node *at, const char *hint, const char *fmt, ...)
         __attribute__((format(printf, 4, 5)));

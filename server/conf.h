@@ -19,6 +19,15 @@ struct conf_certificate {
 };
 struct conf_tls { struct key_list certificates; /* of conf_certificate; the first is the default */ };
 
+struct conf_keep_alive { uint64_t set; uint64_t timeout_ms; uint32_t requests; };
+struct conf_limits {
+        uint64_t set;                   /* which keys were given here */
+        uint64_t request_line, header;
+        uint32_t header_count;
+        uint64_t body;
+        uint64_t header_timeout_ms, body_min_rate, handler_timeout_ms, send_timeout_ms, tls_handshake_timeout_ms;
+        struct conf_keep_alive keep_alive;
+};
 struct conf_listener {
         struct place place;
         const char *name;               /* canonical: "*:8080", "127.0.0.1:8080", "[::1]:8080", "unix:/run/x.sock"; equal names are the same socket */
@@ -27,17 +36,10 @@ struct conf_listener {
         bool any;                       /* every address, IPv4 and IPv6: [::] with V6ONLY off; 0.0.0.0 where there is no IPv6 */
         bool has_tls;
         struct conf_tls tls;
+        struct conf_limits limits;      /* whole: what the listener does not say is conf.limits */
 };
 struct conf_workers { uint32_t processes /* 0: auto */, loops, blocking, connections; };
 struct conf_queue   { uint32_t size; uint64_t timeout_ms; };
-struct conf_keep_alive { uint64_t timeout_ms; uint32_t requests; };
-struct conf_limits {
-        uint64_t request_line, header;
-        uint32_t header_count;
-        uint64_t body;
-        uint64_t header_timeout_ms, body_min_rate, handler_timeout_ms, send_timeout_ms, tls_handshake_timeout_ms;
-        struct conf_keep_alive keep_alive;
-};
 enum app_kind { APP_WSGI, APP_HEART, APP_PYTHON /* the implicit app named "python" that serves `python: module:function` routes */ };
 struct conf_app {
         const char *name;               /* first field: KEY_NAMED */

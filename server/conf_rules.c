@@ -305,8 +305,10 @@ conf_check(struct keys_reader *r, const struct yaml_node *root, struct conf *c)
         int e;
 
         check_listeners_differ(r, c);
-        for (size_t i = 0; i < c->listeners.count; i++)
+        for (size_t i = 0; i < c->listeners.count; i++) {
                 check_certificates(r, &conf_listener_at(c, i)->tls);
+                keys_inherit(&limits_keys, &conf_listener_at(c, i)->limits, &c->limits);
+        }
         e = check_apps(r, c);
         if (e < 0)
                 return e;

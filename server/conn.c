@@ -44,10 +44,16 @@ conn_enter(struct conn *c, enum conn_state to)
         c->state = to;
 }
 
-static const struct conf *
-conf_now(struct conn *c)
+const struct conf_limits *
+conn_limits(struct conn *c)
 {
-        return &loop_generation(c->loop)->g->conf;
+        const struct generation *g = loop_generation(c->loop)->g;
+
+        if (c->limits == NULL || c->limits_generation != g->number) {
+                c->limits = generation_limits(g, c->listener_id);
+                c->limits_generation = g->number;
+        }
+        return c->limits;
 }
 
 /* ---- deadlines ----------------------------------------------------------------------------------------------------- */
@@ -151,7 +157,7 @@ conn_adopt(struct loop *l, int fd, const struct msg_socket *s)
         if (c->next != NULL)
                 c->next->pprev = &c->next;
         l->conns = c;
-        c->deadline_ms = l->now_ms + (c->tls != NULL ? conf_now(c)->limits.tls_handshake_timeout_ms : conf_now(c)->limits.header_timeout_ms);
+        c->deadline_ms = l->now_ms + (c->tls != NULL ? conn_limits(c)->tls_handshake_timeout_ms : conn_limits(c)->header_timeout_ms);
         loop_ready(l, c);
         return c;
 fail:
@@ -330,7 +336,7 @@ flush(struct conn *c)
                 c->out.start = c->out.end = 0;
                 c->send_deadline_ms = 0;
         } else if (n > 0 || c->send_deadline_ms == 0) {
-                c->send_deadline_ms = c->loop->now_ms + conf_now(c)->limits.send_timeout_ms;
+                c->send_deadline_ms = c->loop->now_ms + conn_limits(c)->send_timeout_ms;
         }
         if (n > 0 && c->request != NULL)
                 request_written(c->request);
@@ -364,7 +370,7 @@ step_handshake(struct conn *c)
         board_add(c->loop->board, C_tls_handshakes, 1);
         conn_enter(c, CONN_IDLE);
         c->readable = true; /* bytes may wait inside OpenSSL */
-        c->deadline_ms = c->loop->now_ms + conf_now(c)->limits.header_timeout_ms;
+        c->deadline_ms = c->loop->now_ms + conn_limits(c)->header_timeout_ms;
         return GO_ON;
 }
 
@@ -389,7 +395,7 @@ step_idle(struct conn *c)
                         return CLOSE;
                 take_out_buffer(c);
                 conn_enter(c, CONN_HEAD);
-                c->deadline_ms = c->loop->now_ms + conf_now(c)->limits.header_timeout_ms;
+                c->deadline_ms = c->loop->now_ms + conn_limits(c)->header_timeout_ms;
                 return GO_ON;
         }
         if (flush(c) < 0)
@@ -412,7 +418,7 @@ step_idle(struct conn *c)
 static enum next
 step_head(struct conn *c)
 {
-        const struct conf_limits *lim = &conf_now(c)->limits;
+        const struct conf_limits *lim = conn_limits(c);
         const struct http_limits hl = { (uint32_t)lim->request_line, (uint32_t)lim->header, lim->header_count };
         int r;
 
@@ -456,7 +462,7 @@ end_request(struct conn *c)
         c->request = NULL;
         request_free(r);
         conn_enter(c, stay ? CONN_IDLE : CONN_FLUSH);
-        c->deadline_ms = c->loop->now_ms + conf_now(c)->limits.keep_alive.timeout_ms;
+        c->deadline_ms = c->loop->now_ms + conn_limits(c)->keep_alive.timeout_ms;
 }
 
 static enum next

@@ -33,6 +33,8 @@ struct conn {
         int fd;                        /* -1 once closed */
         uint32_t listener_id;          /* (c) */
         struct tls *tls;               /* NULL: plain */
+        uint64_t limits_generation;    /* whose limits `limits` are */
+        const struct conf_limits *limits; /* of the listener; ask conn_limits */
 
         bool on_ready;
         bool readable, writable;       /* what epoll said last (edge-triggered) and no EAGAIN has contradicted */
@@ -66,6 +68,7 @@ void conn_step(struct conn *c);
 void conn_close(struct conn *c);       /* at once; frees it or leaves it CLOSED while jobs hold it */
 void conn_collect(struct conn *c);     /* CLOSED: free it if nobody refers to it any more */
 int conn_fill(struct conn *c);         /* one read into the input buffer: 1 bytes or the end, 0 nothing now, -1 of no use */
+const struct conf_limits *conn_limits(struct conn *c); /* of its listener, in the current generation */
 void conn_drain(struct conn *c);       /* close when idle; else after the running request */
 const struct router_local *conn_local(struct conn *c);
 uint16_t conn_peer_port(const struct conn *c); /* 0: none */

@@ -34,6 +34,15 @@ generation_free(struct generation *g)
         free(g);
 }
 
+const struct conf_limits *
+generation_limits(const struct generation *g, uint32_t listener_id)
+{
+        for (size_t i = 0; i < g->bundle.listener_count; i++)
+                if (g->bundle.listener_ids[i] == listener_id)
+                        return &conf_listener_at(&g->conf, i)->limits;
+        return &g->conf.limits;
+}
+
 /* ---- python: module:function --------------------------------------------------------------------------------------------------------- */
 
 static uint32_t

@@ -67,6 +67,9 @@ void generation_free(struct generation *g);
 /* The same, with little claim on the processor (aside.h): where requests are being served. */
 int generation_build_aside(struct bundle *b, bool with_router, struct diags *d, struct generation **ret);
 
+/* What a client of this listener may do; of one that is gone: what is said for all. */
+const struct conf_limits *generation_limits(const struct generation *g, uint32_t listener_id);
+
 /* Numbers of `python: module:function` targets: the list that the implicit app's pyworkers get at start; a route's `handler` is an index into it. */
 size_t generation_python_targets(const struct conf *c, const char **ret_targets, size_t room);
 

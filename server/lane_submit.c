@@ -94,7 +94,7 @@ static void
 describe(struct request *r, const struct conf_app *app, struct ipc_request *m)
 {
         const char *base = request_bytes(r), *root = root_path(r, app);
-        uint64_t timeout = r->route->timeout_ms != 0 ? r->route->timeout_ms : request_conf(r)->limits.handler_timeout_ms;
+        uint64_t timeout = r->route->timeout_ms != 0 ? r->route->timeout_ms : r->limits->handler_timeout_ms;
 
         m->id = r->id;
         m->arrived_us = r->arrived_us;

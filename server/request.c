@@ -190,6 +190,7 @@ begin(struct request *r)
         r->id = (uint64_t)l->id << 40 | ++l->next_request;
         r->arrived_us = l->now_us;
         r->policy = r->lg->g->policy_default;
+        r->limits = generation_limits(r->lg->g, r->conn->listener_id);
         client_resolve(r);
 }
 
@@ -220,9 +221,9 @@ static bool
 stays_open(const struct request *r)
 {
         const struct conn *c = r->conn;
-        uint32_t most = request_conf(r)->limits.keep_alive.requests;
+        uint32_t most = r->limits->keep_alive.requests;
 
-        return r->head.keep_alive && !c->close_after && !c->loop->draining && (most == 0 || c->request_count < most) && request_conf(r)->limits.keep_alive.timeout_ms != 0;
+        return r->head.keep_alive && !c->close_after && !c->loop->draining && (most == 0 || c->request_count < most) && r->limits->keep_alive.timeout_ms != 0;
 }
 
 /* Where the request came from and how, for the conditions of routes. */
@@ -282,7 +283,7 @@ request_begin(struct request *r)
                 request_fail(r, 500, false);
                 return;
         }
-        r->body_limit = r->route->body != UINT64_MAX ? r->route->body : request_conf(r)->limits.body;
+        r->body_limit = r->route->body != UINT64_MAX ? r->route->body : r->limits->body;
         if (!r->head.chunked && r->body_left > r->body_limit) {
                 request_fail(r, 413, true);
                 return;
@@ -505,7 +506,7 @@ send_file(struct request *r)
                 n = conn_send_file(c, r->file_fd, r->file_offset, r->file_left < SEND_FILE_PIECE ? r->file_left : SEND_FILE_PIECE);
                 if (n == -EAGAIN) {
                         if (c->send_deadline_ms == 0)
-                                c->send_deadline_ms = c->loop->now_ms + request_conf(r)->limits.send_timeout_ms;
+                                c->send_deadline_ms = c->loop->now_ms + r->limits->send_timeout_ms;
                         return false;
                 }
                 if (n <= 0) { /* 0: the file was cut short after its length was promised */

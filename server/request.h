@@ -45,6 +45,7 @@ struct request {
 
         struct router_match match;
         const struct route *route;         /* NULL: none matched */
+        const struct conf_limits *limits;  /* of the listener, in the pinned generation */
         const struct policy *policy;       /* of the route, else the default; from request_begin on */
         uint8_t gate;                      /* the gate it stands at (gates.h) */
         struct span path, host;            /* decoded path and host name; in path_buf, host_buf or the input buffer */

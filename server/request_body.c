@@ -166,7 +166,7 @@ waits_for_client(const struct request *r)
 void
 request_body_late(struct request *r)
 {
-        uint64_t rate = request_conf(r)->limits.body_min_rate, ms = r->conn->loop->now_ms - r->rate_ms;
+        uint64_t rate = r->limits->body_min_rate, ms = r->conn->loop->now_ms - r->rate_ms;
 
         if (r->body_ended || r->body == BODY_STATE_NONE)
                 return;

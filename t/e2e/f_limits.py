@@ -48,6 +48,21 @@ class Limits(Case):
     def app(self, options: str = "processes: 2", more: str = "", **rest: object) -> harness.Server:
         return self.serve(f"apps: {{app: {{wsgi: app, {options}}}}}\nroutes:\n  - {{path: '/{{rest:path}}', app: app}}\n  - {{path: /fixed, respond: {{body: fixed}}}}\n{more}\n", {"app.py": APP}, **rest)  # type: ignore[arg-type]
 
+    def test_a_listener_may_have_limits_of_its_own(self) -> None:
+        listen = 'listen: ["127.0.0.1:@PORT@", {address: "127.0.0.1:@PORT2@", limits: {header: 1k, body: %s, keep_alive: {requests: 1}}}]\n'
+        rest = "limits: {body: 3k}\nroutes: [{path: /, respond: {body: ok}}]\n"
+        server = self.serve(listen % 100 + rest)
+        strict = ("127.0.0.1", server.ports[1])
+        long, body = [("X-Long", "a" * 1500)], b"b" * 2000
+        for address, statuses, stays in ((server.address, [200, 200], True), (strict, [431, 413], False)):
+            with Client(address) as one, Client(address) as two, Client(address) as three:
+                self.assertEqual([one.get("/", long).status, two.request("POST", "/", body=body).status], statuses)
+                self.assertEqual(three.get("/").header("connection") != "close", stays)
+        server.configure(listen % "2k" + rest)
+        server.reload()
+        with Client(strict) as c:
+            self.assertEqual(c.request("POST", "/", body=body).status, 200)
+
     def test_a_slow_handler_delays_nobody_else(self) -> None:
         server = self.app()
         with server.client() as slow:

@@ -91,6 +91,24 @@ START_TEST(a_small_file_has_every_default)
 }
 END_TEST
 
+START_TEST(a_listener_has_the_limits_of_all_but_for_its_own)
+{
+        const struct conf_limits *own, *none;
+
+        loads("limits: {header: 4k, body: 7k, keep_alive: {timeout: 3s, requests: 9}}\n"
+              "listen: [{address: 8080, limits: {header: 2k, keep_alive: {requests: 5}}}, 8081]\n" OK_ROUTE);
+        own = &conf_listener_at(&conf, 0)->limits;
+        none = &conf_listener_at(&conf, 1)->limits;
+        ck_assert_uint_eq(own->header, 2048);
+        ck_assert_uint_eq(own->body, 7168);
+        ck_assert_uint_eq(own->header_count, 100);
+        ck_assert_uint_eq(own->keep_alive.timeout_ms, 3000);
+        ck_assert_uint_eq(own->keep_alive.requests, 5);
+        ck_assert_uint_eq(none->header, 4096);
+        ck_assert_uint_eq(none->keep_alive.requests, 9);
+}
+END_TEST
+
 static const struct { const char *text, *name; int family; unsigned port; bool any; } addresses[] = {
         { "8080", "*:8080", AF_INET6, 8080, true },
         { "*:80", "*:80", AF_INET6, 80, true },
@@ -320,6 +338,7 @@ main(void)
         suite_add_tcase(s, t);
         tcase_add_checked_fixture(t, setup, teardown);
         tcase_add_test(t, a_small_file_has_every_default);
+        tcase_add_test(t, a_listener_has_the_limits_of_all_but_for_its_own);
         LOOP(t, addresses_become_sockaddrs, addresses);
         LOOP(t, bad_addresses_are_refused, bad_addresses);
         LOOP(t, listeners_that_cannot_both_be_bound_are_known, pairs);
