@@ -142,18 +142,12 @@ holds(struct rate_place *p, uint64_t tag)
         return atomic_load(&p->tag) == tag;
 }
 
-/* The lowest place of the tag, -1: none. Four compares and one branch for each cache line: which place it is no branch predictor could know. */
 static inline int
 find(struct rate_bucket *b, uint64_t tag)
 {
-        for (int i = 0; i < RATE_WAYS; i += 4) {
-                unsigned hits = 0;
-
-                for (int k = 3; k >= 0; k--)
-                        hits = hits << 1 | (atomic_load_explicit(&b->places[i + k].tag, memory_order_acquire) == tag);
-                if (hits != 0)
-                        return i + __builtin_ctz(hits);
-        }
+        for (int i = 0; i < RATE_WAYS; i++)
+                if (atomic_load_explicit(&b->places[i].tag, memory_order_acquire) == tag)
+                        return i;
         return -1;
 }
 
