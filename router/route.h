@@ -65,7 +65,8 @@ struct route {
         const char *app;             /* name in apps: */
         struct place app_place;
         uint64_t timeout_ms;         /* 0: limits.handler_timeout */
-        uint64_t body;               /* limits.body of this route; UINT64_MAX: the global one */
+        uint64_t body;               /* limits.body of this route; UINT64_MAX: the global one. So are the two below */
+        uint64_t body_buffer, body_min_rate;
         uint32_t app_index;          /* set by server/: index in conf->apps, UINT32_MAX: none */
         uint32_t handler;            /* set by server/: a native app's own number of the decorated route or `python:` target; UINT32_MAX: none */
         const char *root_path;       /* set by server/ for APP and PYTHON: "" or the prefix that belongs to the mount, "/shop" */

@@ -24,7 +24,7 @@ struct conf_limits {
         uint64_t set;                   /* which keys were given here */
         uint64_t request_line, header;
         uint32_t header_count;
-        uint64_t body;
+        uint64_t body, body_buffer;
         uint64_t header_timeout_ms, body_min_rate, handler_timeout_ms, send_timeout_ms, tls_handshake_timeout_ms;
         struct conf_keep_alive keep_alive;
 };
@@ -40,6 +40,7 @@ struct conf_listener {
 };
 struct conf_workers { uint32_t processes /* 0: auto */, loops, blocking, connections; };
 struct conf_queue   { uint32_t size; uint64_t timeout_ms; };
+struct conf_spool { const char *path; /* NULL: that of TMPDIR, else /tmp */ uint64_t size; };
 enum app_kind { APP_WSGI, APP_HEART, APP_PYTHON /* the implicit app named "python" that serves `python: module:function` routes */ };
 struct conf_app {
         const char *name;               /* first field: KEY_NAMED */
@@ -72,6 +73,7 @@ struct conf {
         struct conf_workers workers;
         struct conf_queue queue;
         struct conf_limits limits;
+        struct conf_spool spool;
         uint64_t drain_timeout_ms;
         struct key_list apps;           /* of conf_app; the implicit one is last when any route needs it */
         struct key_list routes;         /* of route: as in the file, app_index set */

@@ -261,6 +261,10 @@ check_route(struct keys_reader *r, const struct yaml_node *node, const struct co
                 route->methods = M_ANY;
         if (!keys_is_set(&route_keys, route->set, "body"))
                 route->body = UINT64_MAX;
+        if (!keys_is_set(&route_keys, route->set, "body_buffer"))
+                route->body_buffer = UINT64_MAX;
+        if (!keys_is_set(&route_keys, route->set, "body_min_rate"))
+                route->body_min_rate = UINT64_MAX;
         if (node->kind != YAML_MAP)
                 return;
         check_action(r, node, route);

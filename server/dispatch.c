@@ -235,11 +235,10 @@ dispatch(struct request *r)
                 break;
         case ROUTE_PYTHON:
         case ROUTE_APP:
-                /* A client that waits for its 100 is told when the handler first reads; a small body is gathered first, so that no pyworker waits for the network. */
-                if (r->body_ended || r->expect_continue)
-                        dispatch_python(r);
-                else
+                if (request_gathers(r))
                         r->body = BODY_STATE_BUFFERING;
+                else
+                        dispatch_python(r);
                 break;
         case ROUTE_NONE:
                 assert(!"a route without an action");

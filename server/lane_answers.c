@@ -50,7 +50,7 @@ want_body(struct request *r)
         r->body_wanted = true;
         if (r->expect_continue && r->answer == ANSWER_WAITING) {
                 out_add_span(&r->conn->out, SPAN_LIT("HTTP/1.1 100 Continue\r\n\r\n"));
-                r->expect_continue = false;
+                request_expected(r);
         }
         return 0;
 }

@@ -1,12 +1,15 @@
 /* lane_body.c - a request body that does not fit its slot goes to the taker in chunks, as many as it has credits for.
  * SPDX-License-Identifier: MIT
- * From: request.c whenever the client sent more, lane_answers.c when the taker has consumed.   Runs in: the owning loop.
- * Full: without a credit or a chunk the body pauses, and so does the client (TCP). */
+ * From: request.c whenever the client sent more, lane_answers.c when the taker has consumed, spool.c when the disk has.   Runs in: the owning loop.
+ * In order: what lies on disk (spool.c), what was gathered in memory, what the client still sends.
+ * Full: without a credit or a chunk the body pauses, and so does the client (TCP). Nothing goes before the taker asks: chunks are few, and a request that
+ * waits in the queue with four of them could starve the one that the only pyworker is busy with. */
 #include <errno.h>
 
 #include "lane_priv.h"
+#include "spool.h"
 
-/* Puts bytes that were gathered, or come from the client, into the chunk that is being filled. 1 some, 0 none now, -status. */
+/* Puts the next bytes into the chunk that is being filled. 1 some, 0 none now, -EAGAIN: the disk is at it, -status. */
 static int
 fill_chunk(struct request *r)
 {
@@ -15,6 +18,12 @@ fill_chunk(struct request *r)
         const char *from;
         int e;
 
+        if (r->spool != NULL && spool_has_more(r->spool)) {
+                long got = spool_read(r->spool, to, room);
+                if (got > 0)
+                        r->chunk_len += (uint32_t)got;
+                return got > 0 ? 1 : got == -EAGAIN ? -EAGAIN : -503;
+        }
         if (n > 0) {
                 n = n < room ? n : room;
                 memcpy(to, r->gathered.buf + r->gathered.start, n);
@@ -58,7 +67,11 @@ lane_body(struct request *r)
         bool all;
         int e;
 
-        r->body_paused = false;
+        if (!r->body_wanted) {
+                r->body_paused = true;
+                return;
+        }
+        request_body_resume(r);
         while (l != NULL && !r->last_pushed) {
                 if (r->expect_continue && r->raw_pos == r->conn->in_end - r->conn->in_start)
                         return; /* until the handler wants it */
@@ -72,11 +85,15 @@ lane_body(struct request *r)
                 }
                 chunk_bytes = ipc_lane_geometry(l->ipc)->chunk_bytes;
                 e = r->chunk_len < chunk_bytes ? fill_chunk(r) : 0;
+                if (e == -EAGAIN) {
+                        r->body_paused = true;
+                        return;
+                }
                 if (e < 0) {
                         request_fail(r, (unsigned)-e, true);
                         return;
                 }
-                all = r->body_ended && out_len(&r->gathered) == 0;
+                all = r->body_ended && out_len(&r->gathered) == 0 && (r->spool == NULL || !spool_has_more(r->spool));
                 if (e > 0 && r->chunk_len < chunk_bytes && !all)
                         continue;
                 if (r->chunk_len == chunk_bytes || all) {

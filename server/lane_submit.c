@@ -53,6 +53,8 @@ list_headers(const struct request *r, const char *base, struct ipc_field *f, uin
 
                 if (r->to_app != NULL && is_replaced(r, base, h))
                         continue;
+                if (h->id == IPC_H_TRANSFER_ENCODING && r->body_ended)
+                        continue; /* the chunks are undone, and the length that takes their place is known */
                 f[n].name = head_span(base, h->name_off, h->name_len);
                 f[n].value = head_span(base, h->value_off, h->value_len);
                 f[n++].id = h->id;
@@ -94,15 +96,16 @@ static void
 describe(struct request *r, const struct conf_app *app, struct ipc_request *m)
 {
         const char *base = request_bytes(r), *root = root_path(r, app);
+        bool is_here = r->body_ended && r->spool == NULL;
         uint64_t timeout = r->route->timeout_ms != 0 ? r->route->timeout_ms : r->limits->handler_timeout_ms;
 
         m->id = r->id;
         m->arrived_us = r->arrived_us;
-        m->deadline_us = r->arrived_us + timeout * 1000;
+        m->deadline_us = r->conn->loop->now_us + timeout * 1000; /* from now: what the client took for its body is not the handler's fault */
         m->generation = r->lg->g->number;
         m->handler = r->route->handler;
         m->flags = (uint16_t)((r->https ? IPC_F_TLS : 0) | (r->keep_alive ? IPC_F_KEEP_ALIVE : 0) |
-                              (r->head_only ? IPC_F_HEAD : 0) | (r->body_ended ? 0 : IPC_F_STREAMED));
+                              (r->head_only ? IPC_F_HEAD : 0) | (is_here ? 0 : IPC_F_STREAMED));
         m->http_minor = r->head.minor;
         m->method = head_span(base, r->head.method_off, r->head.method_len);
         m->target = head_span(base, r->head.target_off, r->head.target_len);
@@ -112,8 +115,8 @@ describe(struct request *r, const struct conf_app *app, struct ipc_request *m)
         m->root_path = (struct ipc_span){ root, strlen(root) };
         m->content_length = r->head.content_length;
         if (r->head.chunked && r->body_ended)
-                m->content_length = (int64_t)out_len(&r->gathered); /* it was gathered whole: the app may know its length */
-        if (r->body_ended && out_len(&r->gathered) > 0)
+                m->content_length = (int64_t)r->body_bytes; /* it was gathered whole: the app may know its length */
+        if (is_here && out_len(&r->gathered) > 0)
                 m->body = (struct ipc_span){ r->gathered.buf + r->gathered.start, out_len(&r->gathered) };
 }
 
@@ -194,7 +197,7 @@ lane_submit(struct lane *l, struct request *r)
         ipc_slot_publish(l->ipc, slot, chunk);
         l->published++;
         r->body = m.flags & IPC_F_STREAMED ? BODY_STATE_STREAMING : BODY_STATE_NONE;
-        request_arm(r, app->queue.timeout_ms, m.deadline_us / 1000 - r->arrived_us / 1000);
+        request_arm(r, app->queue.timeout_ms, (m.deadline_us - l->loop->now_us) / 1000);
         if (r->body == BODY_STATE_STREAMING)
                 lane_body(r);
         return 0;

@@ -243,7 +243,7 @@ mount_at_root(struct mounting *m, uint32_t index)
 {
         const struct conf_app *app = conf_app_at(&m->g->conf, index);
         struct route mount = { .place = app->place, .path_place = app->place, .path = "/{path:path}", .methods = M_ANY, .action = ROUTE_APP, .app = app->name,
-                               .app_place = app->place, .body = UINT64_MAX, .app_index = index, .handler = UINT32_MAX,
+                               .app_place = app->place, .body = UINT64_MAX, .body_buffer = UINT64_MAX, .body_min_rate = UINT64_MAX, .app_index = index, .handler = UINT32_MAX,
                                .trailing_slash = m->g->conf.trailing_slash, .root_path = app->root_path != NULL ? app->root_path : "" };
         const struct json_value *report = m->reports[index];
         int e = add_fallback(m, &mount, (report == NULL || has_error_page(report, 404)) && !has_catch_all(&m->g->conf));

@@ -16,6 +16,7 @@
 #include "lane.h"
 #include "log.h"
 #include "outgoing.h"
+#include "spool.h"
 
 #define REQUESTS_KEPT 256          /* free requests that a loop keeps */
 #define HALF_CLOSE_GRACE_MS 200    /* a queued request whose client has closed its sending side may be taken for this long */
@@ -140,6 +141,7 @@ request_free(struct request *r)
                 close(r->file_fd);
         if (r->gathered.buf != NULL)
                 out_fini(&r->gathered);
+        spool_free(r->spool);
         free(r->path_buf);
         while (r->to_app != NULL) {
                 struct app_field *f = r->to_app;
@@ -224,6 +226,14 @@ stays_open(const struct request *r)
         uint32_t most = r->limits->keep_alive.requests;
 
         return r->head.keep_alive && !c->close_after && !c->loop->draining && (most == 0 || c->request_count < most) && r->limits->keep_alive.timeout_ms != 0;
+}
+
+void
+request_expected(struct request *r)
+{
+        r->expect_continue = false;
+        if (r->answer == ANSWER_WAITING)
+                r->keep_alive = stays_open(r);
 }
 
 /* Where the request came from and how, for the conditions of routes. */

@@ -66,7 +66,8 @@ struct request {
         uint64_t body_left;                /* Content-Length: bytes still to come */
         uint32_t raw_pos;                  /* offset from in_start of the first body byte not consumed */
         struct http_chunked chunked;
-        struct out gathered;               /* BUFFERING: decoded bytes */
+        struct out gathered;               /* BUFFERING: decoded bytes, the last of them when there is a spool */
+        struct spool *spool;               /* what of it was too long for memory; NULL: nothing */
         uint64_t rate_ms, rate_bytes;      /* body_min_rate: where the running window began */
 
         enum answer_state answer;
@@ -86,7 +87,7 @@ struct request {
         uint32_t chunk_len;
         bool last_pushed;                  /* the end of the body was told to the taker */
         bool body_wanted;                  /* the taker asked for it */
-        bool body_paused;                  /* STREAMING: no credit or chunk: the handler is slower than the client */
+        bool body_paused;                  /* BUFFERING, STREAMING: the disk or the handler is slower than the client */
         bool pending;                      /* a blocking thread opens a file for it */
         struct wheel_timer timer;          /* queue timeout, then handler timeout */
         uint64_t queue_deadline_ms, handler_deadline_ms, gone_ms; /* 0: none */
@@ -136,8 +137,11 @@ void request_arm(struct request *r, uint64_t queue_ms, uint64_t handler_ms); /* 
  * Reading more: 1 bytes came, 0 nothing now, -1 the client broke off. */
 int request_pull(struct request *r, size_t room, const char **ret_bytes, size_t *ret_len);
 int request_read_more(struct request *r);
+void request_expected(struct request *r);     /* the body that waited for its 100 is on its way */
 void request_body_begin(struct request *r);   /* what the head says about it */
-void request_gather(struct request *r);       /* BUFFERING: hand the request over when its body is whole, or too large to gather */
+bool request_gathers(const struct request *r);/* is it received whole before Python sees the request? */
+void request_gather(struct request *r);       /* BUFFERING: hand the request over when its body is whole, or longer than body_buffer */
+void request_body_resume(struct request *r);  /* it goes on after a pause */
 void request_discard(struct request *r);      /* DISCARDING: read to the end within a bound, else the connection is given up */
 
 /* serve_file.c: the file at `path` below root. escaped: it is the router's text, in which reserved characters may still be percent-encoded. */

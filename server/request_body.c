@@ -1,13 +1,18 @@
 /* request_body.c - a request's body as it comes in: decoded, limited, gathered or dropped.
  * SPDX-License-Identifier: MIT
  * From: request.c and lane_body.c ask for more.   To: http1.h decodes chunks; conn.c reads.   Runs in: the owning loop.
- * Bounds: limits.body (413), body_min_rate (408), what is gathered before Python sees the request, what is read only to be dropped. */
+ * Bounds: limits.body (413), body_min_rate (408), body_buffer (what is gathered before Python sees the request: the first 60k in memory, what is longer on
+ * disk, spool.c), what is read only to be dropped.
+ * Whoever wants a whole body holds no pyworker while a slow client sends it. A body that waits for its 100 is not gathered: that is owed when the handler reads. */
 #include "request.h"
 
+#include <errno.h>
+
 #include "lane.h"
+#include "spool.h"
 
 #define DISCARD_MAX (256u << 10)   /* an unwanted body is read to its end up to here, to keep the connection; past it: close */
-#define GATHER_MAX (60u << 10)     /* a body gathered before Python sees the request: with its head it fits a chunk */
+#define GATHER_MAX (60u << 10)     /* of a gathered body in memory: with its head it fits a chunk. What is longer goes to disk in pieces of this */
 #define RATE_WINDOW_MS 5000        /* body_min_rate is looked at over this long */
 #define TRAILERS_MAX 8192
 
@@ -17,6 +22,17 @@ restart_rate(struct request *r)
         r->rate_ms = r->conn->loop->now_ms;
         r->rate_bytes = r->body_bytes;
         r->conn->deadline_ms = r->rate_ms + RATE_WINDOW_MS;
+}
+
+/* The client's turn again, after the disk or the handler was slower: its pace counts from now on. */
+void
+request_body_resume(struct request *r)
+{
+        if (!r->body_paused)
+                return;
+        r->body_paused = false;
+        if (!r->body_ended)
+                restart_rate(r);
 }
 
 void
@@ -32,12 +48,14 @@ request_body_begin(struct request *r)
         }
         r->body = BODY_STATE_DISCARDING; /* until somebody wants it */
         r->expect_continue = r->head.expect_continue;
+        if (r->expect_continue)
+                r->keep_alive = false; /* until the body is on its way: who is answered before may send it or not (RFC 9110, 10.1.1) */
         restart_rate(r);
 }
 
-/* The next decoded bytes, at most `room`; they must be used at once. 1 with bytes, 0 none now (perhaps the end: body_ended), -status. */
-int
-request_pull(struct request *r, size_t room, const char **ret_bytes, size_t *ret_len)
+/* What the framing of the message holds next, at most `room` bytes: 1, 0 none now (perhaps the end), -status. */
+static int
+pull_framed(struct request *r, size_t room, const char **ret_bytes, size_t *ret_len)
 {
         struct conn *c = r->conn;
         char *at = c->in + c->in_start + r->raw_pos;
@@ -46,26 +64,39 @@ request_pull(struct request *r, size_t room, const char **ret_bytes, size_t *ret
 
         if (r->body_ended || len == 0)
                 return 0;
-        r->expect_continue = false; /* the client did not wait */
-        if (len > room)
-                len = room;
-        if (r->head.chunked) {
-                e = http_chunked_decode(&r->chunked, at, len, TRAILERS_MAX, &used, &n);
-                if (e < 0)
-                        return e;
-                r->body_ended = e == 1;
-        } else {
-                used = n = len < r->body_left ? len : (size_t)r->body_left;
-                r->body_left -= n;
-                r->body_ended = r->body_left == 0;
-        }
-        r->raw_pos += (uint32_t)used;
-        r->body_bytes += n;
-        if (r->body_bytes > r->body_limit && r->body != BODY_STATE_DISCARDING)
-                return -413;
-        *ret_bytes = at;
+        if (r->expect_continue)
+                request_expected(r); /* the client did not wait */
+        do {
+                size_t most = len < room ? len : room;
+                if (r->head.chunked) {
+                        e = http_chunked_decode(&r->chunked, at, most, TRAILERS_MAX, &used, &n);
+                        if (e < 0)
+                                return e;
+                        r->body_ended = e == 1;
+                } else {
+                        used = n = most < r->body_left ? most : (size_t)r->body_left;
+                        r->body_left -= n;
+                        r->body_ended = r->body_left == 0;
+                }
+                r->raw_pos += (uint32_t)used;
+                *ret_bytes = at;
+                at += used;
+                len -= used;
+        } while (n == 0 && len > 0 && !r->body_ended); /* nothing but sizes and extensions: what follows them may be here already */
         *ret_len = n;
         return n > 0 ? 1 : 0;
+}
+
+/* The one place that every byte of a body passes: whoever undoes a content coding does it here, between the framing and the limits. */
+int
+request_pull(struct request *r, size_t room, const char **ret_bytes, size_t *ret_len)
+{
+        int e = pull_framed(r, room, ret_bytes, ret_len);
+
+        if (e <= 0)
+                return e;
+        r->body_bytes += *ret_len;
+        return r->body_bytes > r->body_limit && r->body != BODY_STATE_DISCARDING ? -413 : 1;
 }
 
 /* Reads more of the body into the input buffer, whose consumed part behind the head is used again. 1, 0 nothing now, -1 the client broke off. */
@@ -92,7 +123,50 @@ request_read_more(struct request *r)
         }
 }
 
-/* Gather the body; hand the request over when it is whole, or too large to gather. */
+/* ---- gathering ----------------------------------------------------------------------------------------------------------- */
+
+static uint64_t
+buffer_limit(const struct request *r)
+{
+        return r->route->body_buffer != UINT64_MAX ? r->route->body_buffer : r->limits->body_buffer;
+}
+
+bool
+request_gathers(const struct request *r)
+{
+        return !r->body_ended && !r->expect_continue && buffer_limit(r) > 0 && (r->head.chunked || r->body_left <= buffer_limit(r));
+}
+
+/* What is gathered in memory goes to disk. 0, -EAGAIN: not yet, -1: it cannot, and was answered. */
+static int
+spill(struct request *r)
+{
+        int e = 0;
+
+        if (r->spool == NULL)
+                e = spool_new(r, r->head.chunked ? 0 : (uint64_t)r->head.content_length, &r->spool);
+        if (e == 0)
+                e = spool_write(r->spool, &r->gathered);
+        if (e == 0 || e == -EAGAIN)
+                return e;
+        request_busy(r);
+        return -1;
+}
+
+/* Gathered as far as it goes: the request is handed over as soon as the disk has what it was given. */
+static void
+hand_over(struct request *r)
+{
+        int e = r->spool != NULL ? spool_settled(r->spool) : 0;
+
+        r->body_paused = e == -EAGAIN;
+        if (e == 0)
+                dispatch_python(r);
+        else if (e != -EAGAIN)
+                request_busy(r);
+}
+
+/* Gather the body; hand the request over when it is whole, or longer than body_buffer (one in chunks, of which nobody knew): then the rest streams. */
 void
 request_gather(struct request *r)
 {
@@ -100,20 +174,32 @@ request_gather(struct request *r)
         size_t n;
         int e;
 
+        request_body_resume(r);
         for (;;) {
-                size_t room = GATHER_MAX - out_len(&r->gathered);
-                e = room > 0 ? request_pull(r, room, &p, &n) : 0;
+                if (r->body_ended || r->body_bytes > buffer_limit(r)) {
+                        hand_over(r);
+                        return;
+                }
+                if (out_len(&r->gathered) >= GATHER_MAX) {
+                        e = spill(r);
+                        r->body_paused = e == -EAGAIN;
+                        if (e < 0)
+                                return;
+                }
+                e = request_pull(r, GATHER_MAX - out_len(&r->gathered), &p, &n);
                 if (e < 0) {
                         request_fail(r, (unsigned)-e, true);
                         return;
                 }
-                if (e > 0)
+                if (e > 0) {
                         out_add(&r->gathered, p, n);
-                if (r->body_ended || out_len(&r->gathered) >= GATHER_MAX) {
-                        dispatch_python(r);
-                        return;
+                        if (r->gathered.failed) {
+                                request_fail(r, 503, true);
+                                return;
+                        }
+                        continue;
                 }
-                if (e > 0)
+                if (r->body_ended)
                         continue;
                 e = request_read_more(r);
                 if (e < 0)
@@ -154,19 +240,22 @@ request_discard(struct request *r)
         }
 }
 
-/* Does the body wait for the client (and not for the handler)? */
+/* Does the body wait for the client (and not for the handler or the disk)? */
 static bool
 waits_for_client(const struct request *r)
 {
         if (r->body_ended || r->body == BODY_STATE_NONE || r->expect_continue)
                 return false;
-        return r->body != BODY_STATE_STREAMING || !r->body_paused;
+        if (r->body == BODY_STATE_DISCARDING)
+                return r->answer != ANSWER_WAITING; /* until it is answered nobody reads */
+        return !r->body_paused;
 }
 
 void
 request_body_late(struct request *r)
 {
-        uint64_t rate = r->limits->body_min_rate, ms = r->conn->loop->now_ms - r->rate_ms;
+        bool own = r->route != NULL && r->route->body_min_rate != UINT64_MAX;
+        uint64_t rate = own ? r->route->body_min_rate : r->limits->body_min_rate, ms = r->conn->loop->now_ms - r->rate_ms;
 
         if (r->body_ended || r->body == BODY_STATE_NONE)
                 return;

@@ -666,7 +666,7 @@ static void
 ignore_signals(void)
 {
         /* A terminal's Ctrl-C and a service manager's SIGTERM reach the whole group: the master alone decides, and tells us. */
-        static const int ignored[] = { SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGPIPE };
+        static const int ignored[] = { SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGPIPE, SIGXFSZ /* a limit on files is an error of one write, not our end */ };
 
         for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
                 (void)signal(ignored[i], SIG_IGN);

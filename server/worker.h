@@ -27,6 +27,8 @@ struct worker {
         struct reply_msg *replies;        /* what loops want said to the master */
         int reply_fd;                     /* eventfd: replies wait, or the dead */
         _Atomic uint32_t loops_left;
+        _Atomic uint64_t spool_bytes;     /* of spool.size, over all loops */
+        _Atomic uint64_t spool_said_ms;   /* when the log last heard that a body could not be kept */
 };
 
 /* Any loop: borrow + reference the built generation with this number; NULL: there is none. */
