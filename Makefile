@@ -56,10 +56,10 @@ HEART_CPPFLAGS = -I$S -D_GNU_SOURCE= -DHEART_VERSION='"$(VERSION)"' -DHEART_SYSC
 COMPILE = $(CC) -std=gnu11 -pthread $(HEART_CPPFLAGS) $(WARNINGS) $(CFLAGS)
 DEPFLAGS = -MMD -MP
 LINK = $(CC) -pthread $(CFLAGS) $(SANITIZE) $(LDFLAGS)
-FLOOR_CFLAGS = $(YAML_CFLAGS) $(PCRE2_CFLAGS) $(OPENSSL_CFLAGS)
+FLOOR_CFLAGS = $(YAML_CFLAGS) $(PCRE2_CFLAGS) $(OPENSSL_CFLAGS) $(CODING_CFLAGS)
 
 ROUTER_LIBS = $(YAML_LIBS) $(PCRE2_LIBS)
-SERVER_LIBS = $(OPENSSL_LIBS) $(ROUTER_LIBS)
+SERVER_LIBS = $(OPENSSL_LIBS) $(CODING_LIBS) $(ROUTER_LIBS)
 
 # ---- sources ----------------------------------------------------------------------------------------------------------------
 PROGRAM_SOURCES := server/main.c server/heartctl.c
@@ -146,7 +146,7 @@ $B/t/unit/ipc/%: $B/obj/t/unit/ipc/%.o $(call helpers_of,ipc) $B/libipc.a
 	$(call say,ld)$(LINK) -o $@ $^ $(CHECK_LIBS)
 $B/t/unit/server/%: $B/obj/t/unit/server/%.o $(call helpers_of,server) $B/libserver.a $B/librouter.a $B/libipc.a
 	@mkdir -p $(@D)
-	$(call say,ld)$(LINK) -o $@ $^ $(SERVER_LIBS) $(CHECK_LIBS)
+	$(call say,ld)$(LINK) -o $@ $^ $(SERVER_LIBS) $(CODING_TEST_LIBS) $(CHECK_LIBS)
 $B/obj/t/unit/%.o: FLOOR_CFLAGS += $(CHECK_CFLAGS)
 
 # A fuzz target is LLVMFuzzerTestOneInput; here replay.c feeds it the corpus, under `make fuzz` libFuzzer does.

@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "encoder.h"
 #include "generation.h"
 #include "master.h"
 
@@ -19,7 +20,7 @@ static const char usage[] =
         "usage: heartd [-c routes.yaml] [-t] [-V] [--daemon]\n"
         "  -c, --config FILE  the configuration (default: " DEFAULT_FILE ")\n"
         "  -t, --test         check it, print every finding, exit 0 clean, 1 findings\n"
-        "  -V, --version      print the version\n"
+        "  -V, --version      print the version and which encodings `compress` was built with\n"
         "      --daemon       go to the background once it serves\n"
         "      --help         this text\n"
         "Signals: TERM, INT drain and leave (again: at once); HUP reload; USR1 reopen logs. See heartd(8), heartctl(8).\n";
@@ -112,6 +113,21 @@ run_daemon(const char *file)
         return master_run(file, ready[1]);
 }
 
+static void
+tell_version(void)
+{
+        static const enum coding all[] = { CODING_ZSTD, CODING_BR, CODING_GZIP };
+        const char *none = " none";
+
+        printf("heartd " HEART_VERSION "\ncompression:");
+        for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
+                if (encoder_built(all[i])) {
+                        printf(" %s", coding_name(all[i]).ptr);
+                        none = "";
+                }
+        puts(none);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -132,7 +148,7 @@ main(int argc, char **argv)
                         test = true;
                         break;
                 case 'V':
-                        puts("heartd " HEART_VERSION);
+                        tell_version();
                         return 0;
                 case 'd':
                         as_daemon = true;
