@@ -20,6 +20,8 @@
 
 #define LINGER_MS 2000       /* how long a client may take to read its last answer before the descriptor goes */
 #define LINGER_BYTES 262144  /* what it may still send meanwhile */
+#define ROOMY_BYTES (1 << 20) /* a client that takes about this much of an answer */
+#define ROOMY_MS 1000        /* in this time is fast */
 #define REQUESTS_PER_STEP 64 /* pipelined requests answered before other connections have their turn */
 
 static const char *const state_names[] = { "handshake", "idle", "head", "request", "flush", "linger", "closed" };
@@ -58,11 +60,49 @@ conn_limits(struct conn *c)
 
 /* ---- deadlines ----------------------------------------------------------------------------------------------------- */
 
+/* While the socket takes no more, the client has to take send_min_rate over each send_timeout, and one byte at least. What counts is what its side has acknowledged,
+ * not what the kernel's buffer has: that may hold megabytes. */
+static void
+begin_sending_window(struct conn *c, int64_t taken)
+{
+        c->send_window_ms = c->loop->now_ms;
+        c->send_deadline_ms = c->send_window_ms + conn_limits(c)->send_timeout_ms;
+        c->send_base = taken;
+}
+
+static void
+watch_sending(struct conn *c)
+{
+        static const int no_limit = -1;
+
+        if (c->writable) {
+                c->send_deadline_ms = 0;
+        } else if (c->send_deadline_ms == 0) {
+                begin_sending_window(c, conn_taken(c));
+        } else if (!c->roomy && (int64_t)c->sent_bytes - c->send_base > ROOMY_BYTES && c->loop->now_ms - c->send_window_ms < ROOMY_MS) {
+                c->roomy = true; /* a fast one: larger pieces cost less. listen.c says what the others get */
+                (void)setsockopt(c->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &no_limit, sizeof(no_limit));
+        }
+}
+
+static bool
+sends_too_slowly(struct conn *c)
+{
+        const struct conf_limits *lim = conn_limits(c);
+        int64_t taken = conn_taken(c), least = (int64_t)(lim->send_min_rate * lim->send_timeout_ms / 1000);
+
+        if (taken - c->send_base < (least > 0 ? least : 1))
+                return true;
+        begin_sending_window(c, taken);
+        return false;
+}
+
 static void
 arm(struct conn *c)
 {
         uint64_t at = c->deadline_ms;
 
+        watch_sending(c);
         if (c->send_deadline_ms != 0 && (at == 0 || c->send_deadline_ms < at))
                 at = c->send_deadline_ms;
         if (at == 0)
@@ -77,8 +117,9 @@ on_timeout(struct wheel_timer *t)
         struct conn *c = (struct conn *)(void *)((char *)t - offsetof(struct conn, timer));
         uint64_t now = c->loop->now_ms;
 
-        if (c->send_deadline_ms != 0 && c->send_deadline_ms <= now) {
-                log_debug("conn %d: the client does not read: closing", c->fd);
+        if (c->send_deadline_ms != 0 && c->send_deadline_ms <= now && sends_too_slowly(c)) {
+                log_debug("conn %d: the client does not read, or too slowly: closing", c->fd);
+                board_add(c->loop->board, C_slow_readers, 1);
                 conn_close(c);
                 return;
         }
@@ -101,6 +142,15 @@ on_timeout(struct wheel_timer *t)
                 c->deadline_ms = 0;
                 request_body_late(c->request);
                 conn_step(c);
+                break;
+        case CONN_IDLE:
+        case CONN_FLUSH:
+                if (out_len(&c->out) > 0) { /* the client still reads its answers, at a pace that watch_sending looks after */
+                        c->deadline_ms = now + LINGER_MS;
+                        arm(c);
+                        break;
+                }
+                conn_close(c);
                 break;
         default:
                 conn_close(c);
@@ -334,9 +384,8 @@ flush(struct conn *c)
         n = before - (ssize_t)out_len(&c->out);
         if (out_len(&c->out) == 0) {
                 c->out.start = c->out.end = 0;
-                c->send_deadline_ms = 0;
-        } else if (n > 0 || c->send_deadline_ms == 0) {
-                c->send_deadline_ms = c->loop->now_ms + conn_limits(c)->send_timeout_ms;
+                if (c->send_deadline_ms != 0 && c->state == CONN_IDLE) /* it has read its answer only now: from here on it is idle */
+                        c->deadline_ms = c->loop->now_ms + conn_limits(c)->keep_alive.timeout_ms;
         }
         if (n > 0 && c->request != NULL)
                 request_written(c->request);
@@ -393,7 +442,6 @@ step_idle(struct conn *c)
                 c->request = request_new(c);
                 if (c->request == NULL)
                         return CLOSE;
-                take_out_buffer(c);
                 conn_enter(c, CONN_HEAD);
                 c->deadline_ms = c->loop->now_ms + conn_limits(c)->header_timeout_ms;
                 return GO_ON;
@@ -435,6 +483,7 @@ step_head(struct conn *c)
                         return flush(c) < 0 ? CLOSE : WAIT;
         }
         c->deadline_ms = 0;
+        take_out_buffer(c);
         conn_enter(c, CONN_REQUEST);
         c->request_count++;
         board_add(c->loop->board, C_requests, 1);

@@ -41,6 +41,7 @@ struct conn {
         bool eof;                      /* the client will send no more */
         bool hup;                      /* both ways are gone */
         bool rdhup;                    /* a FIN was announced, perhaps behind bytes still to be read */
+        bool roomy;                    /* the kernel may keep as much for it as it likes (see watch_sending) */
         bool close_after;              /* no further request on this connection */
         uint16_t refs;                 /* blocking jobs under way */
         uint32_t lingered;             /* bytes dropped in LINGER */
@@ -52,7 +53,10 @@ struct conn {
         uint32_t request_count;
 
         uint64_t deadline_ms;          /* of what the state waits for */
-        uint64_t send_deadline_ms;     /* progress in writing is due by then; 0: nothing waits */
+        uint64_t send_deadline_ms;     /* the client must have taken enough by then; 0: it is not what we wait for */
+        uint64_t sent_bytes;           /* written to the socket so far */
+        uint64_t send_window_ms;       /* when the window that ends at send_deadline_ms began, */
+        int64_t send_base;             /* and what of sent_bytes the client's side had taken by then */
         struct wheel_timer timer;      /* at the earlier of both */
 
         struct sockaddr_storage peer;  /* (c) as the master's accept said */
@@ -79,6 +83,8 @@ void address_text(const struct in6_addr *addr, char *out, size_t room); /* v4-ma
 ssize_t conn_read(struct conn *c, void *buf, size_t len);
 ssize_t conn_write(struct conn *c, const void *buf, size_t len);
 ssize_t conn_send_file(struct conn *c, int fd, uint64_t offset, size_t len); /* 0: the file is shorter than it was */
+
+int64_t conn_taken(const struct conn *c); /* bytes that left the kernel's send queue: the other side has acknowledged them. Good for differences only */
 
 /* Room for `more` bytes behind in_end. 0, -ENOMEM. */
 int conn_in_reserve(struct conn *c, uint32_t more);

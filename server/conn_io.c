@@ -2,6 +2,8 @@
  * SPDX-License-Identifier: MIT
  * From: conn.c and request.c.   To: the kernel, or tls.c.   Edge-triggered: -EAGAIN clears readable or writable until epoll says so again. */
 #include <errno.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -46,6 +48,13 @@ conn_read(struct conn *c, void *buf, size_t len)
         return n;
 }
 
+static void
+count_out(struct conn *c, uint64_t n)
+{
+        c->sent_bytes += n;
+        board_add(c->loop->board, C_bytes_out, n);
+}
+
 ssize_t
 conn_write(struct conn *c, const void *buf, size_t len)
 {
@@ -68,7 +77,7 @@ conn_write(struct conn *c, const void *buf, size_t len)
                         c->writable = false;
         }
         if (n > 0)
-                board_add(c->loop->board, C_bytes_out, (uint64_t)n);
+                count_out(c, (uint64_t)n);
         return n;
 }
 
@@ -81,6 +90,17 @@ tls_send_file(struct conn *c, int fd, uint64_t offset, size_t len)
         if (n <= 0)
                 return n < 0 ? -errno : 0;
         return conn_write(c, piece, (size_t)n);
+}
+
+int64_t
+conn_taken(const struct conn *c)
+{
+        int queued = 0;
+
+        /* A unix socket's answer counts the kernel's own bytes as well: there, what the socket took must do. */
+        if (c->peer.ss_family == AF_UNIX || ioctl(c->fd, SIOCOUTQ, &queued) < 0)
+                queued = 0;
+        return (int64_t)c->sent_bytes - queued;
 }
 
 ssize_t
@@ -101,6 +121,6 @@ conn_send_file(struct conn *c, int fd, uint64_t offset, size_t len)
                 return n;
         }
         if (n > 0)
-                board_add(c->loop->board, C_bytes_out, (uint64_t)n);
+                count_out(c, (uint64_t)n);
         return n;
 }

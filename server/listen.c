@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/stat.h>
@@ -23,6 +24,8 @@
 
 #define ACCEPT_BATCH 64
 #define BACKLOG 4096       /* the kernel cuts it to net.core.somaxconn */
+#define UNSENT_MAX (256 << 10) /* bytes that the kernel keeps of one connection beyond what is under way, until conn.c has seen that the client is fast: else
+                               * each client that does not read could cost tcp_wmem (4 MiB) */
 #define STARVED_FIRST_MS 50
 #define STARVED_MOST_MS 1000
 #define STARVED_SAY_MS 5000
@@ -135,7 +138,7 @@ unix_clear(const struct sockaddr_un *a, socklen_t len)
 static int
 bind_and_listen(const struct sockaddr_storage *addr, socklen_t len, bool any)
 {
-        int one = 1, v6only = !any, fd, r;
+        int one = 1, v6only = !any, unsent = UNSENT_MAX, fd, r;
 
         fd = socket(addr->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
         if (fd < 0)
@@ -147,6 +150,8 @@ bind_and_listen(const struct sockaddr_storage *addr, socklen_t len, bool any)
         } else {
                 if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0)
                         goto fail_errno;
+                /* Accepted sockets inherit it. Best effort: a kernel without it only holds more. */
+                (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
                 if (addr->ss_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, sizeof(v6only)) < 0)
                         goto fail_errno;
         }

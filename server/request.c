@@ -514,11 +514,8 @@ send_file(struct request *r)
                 if (out_len(&c->out) > 0 || !c->writable)
                         return false;
                 n = conn_send_file(c, r->file_fd, r->file_offset, r->file_left < SEND_FILE_PIECE ? r->file_left : SEND_FILE_PIECE);
-                if (n == -EAGAIN) {
-                        if (c->send_deadline_ms == 0)
-                                c->send_deadline_ms = c->loop->now_ms + r->limits->send_timeout_ms;
+                if (n == -EAGAIN)
                         return false;
-                }
                 if (n <= 0) { /* 0: the file was cut short after its length was promised */
                         request_answer_abort(r);
                         return false;
@@ -526,7 +523,6 @@ send_file(struct request *r)
                 r->file_offset += (uint64_t)n;
                 r->file_left -= (uint64_t)n;
                 r->answer_bytes += (uint64_t)n;
-                c->send_deadline_ms = 0;
                 if (n == SEND_FILE_PIECE && r->file_left > 0) {
                         loop_ready(c->loop, c);
                         return false;

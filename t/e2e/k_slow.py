@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: MIT
+"""k_slow.py - slow clients of every kind: each is given its time and no more, none holds what others need. t/bench/slow.py does the same with thousands and a clock."""
+from __future__ import annotations
+
+import select
+import socket
+import ssl
+import time
+from typing import List
+
+import d_tls
+import harness
+from harness import Case, Client, Load
+
+APP = """
+def application(environ, start_response):
+    body = environ["wsgi.input"].read()
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [body or b"x" * int(environ["QUERY_STRING"] or 1)]
+"""
+LONG = 900_000
+
+
+def narrow(server: harness.Server) -> socket.socket:
+    """A connection whose kernel takes little before the program reads."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.settimeout(harness.PATIENCE_S)
+    sock.connect(server.address)
+    return sock
+
+
+def drip(sock: socket.socket, data: bytes, pause_s: float) -> bytes:
+    """One byte after the other until the server says something: what it says, up to its close."""
+    for at in range(len(data)):
+        if select.select([sock], [], [], pause_s)[0]:
+            break
+        try:
+            sock.send(data[at:at + 1])
+        except OSError:
+            break
+    found = b""
+    try:
+        while True:
+            piece = sock.recv(65536)
+            if not piece:
+                return found
+            found += piece
+    except ConnectionResetError:
+        return found
+
+
+class Heads(Case):
+    def setUp(self) -> None:
+        cert, key = d_tls.certificate("one.example")
+        self.server = self.serve("""
+listen:
+  - "127.0.0.1:@PORT@"
+  - {address: "127.0.0.1:@PORT2@", tls: {certificates: [{cert: one.pem, key: one.key}]}}
+limits: {header_timeout: 700ms, tls_handshake_timeout: 700ms, keep_alive: {timeout: 700ms}}
+routes: [{path: /, respond: {body: x}}]
+""", {"one.pem": cert, "one.key": key})
+
+    def test_a_head_that_drips_is_408(self) -> None:
+        """Every byte is progress; the deadline is absolute all the same."""
+        with self.server.client() as c:
+            self.assertTrue(drip(c.sock, b"GET / HTTP/1.1\r\nHost: " + b"a" * 200, 0.05).startswith(b"HTTP/1.1 408 "))
+
+    def test_a_second_head_that_drips_is_408(self) -> None:
+        with self.server.client() as c:
+            self.assertEqual(c.get("/").status, 200)
+            self.assertTrue(drip(c.sock, b"GET / HTTP/1.1\r\nHost: " + b"a" * 200, 0.05).startswith(b"HTTP/1.1 408 "))
+
+    def test_a_head_behind_a_whole_one_is_408(self) -> None:
+        with self.server.client() as c:
+            c.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HT")
+            self.assertEqual((c.response().status, c.response().status), (200, 408))
+            self.assertTrue(c.is_closed())
+
+    def test_empty_lines_are_no_way_around_it(self) -> None:
+        with self.server.client() as c:
+            self.assertRegex(drip(c.sock, b"\r\n" * 200, 0.05), rb"^HTTP/1.1 40[08] ")
+        with self.server.client() as c:
+            self.assertTrue(drip(c.sock, b"\r\n", 0.05).startswith(b"HTTP/1.1 408 "))
+
+    def test_without_a_byte_it_is_closed(self) -> None:
+        with self.server.client() as c:
+            self.assertTrue(c.is_closed())
+
+    def test_tls_without_a_byte(self) -> None:
+        with Client(("127.0.0.1", self.server.ports[1])) as c:
+            self.assertTrue(c.is_closed())
+
+    def test_a_tls_handshake_that_drips(self) -> None:
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = d_tls.context().wrap_bio(incoming, outgoing, server_hostname="one.example")
+        try:
+            tls.do_handshake()
+        except ssl.SSLWantReadError:
+            pass
+        with Client(("127.0.0.1", self.server.ports[1])) as c:
+            self.assertNotIn(b"HTTP", drip(c.sock, outgoing.read(), 0.05))
+
+    def test_a_tls_handshake_and_no_byte(self) -> None:
+        with Client(("127.0.0.1", self.server.ports[1]), tls=d_tls.context(), name="one.example") as c:
+            self.assertTrue(c.is_closed())
+
+    def test_a_tls_handshake_and_half_a_head(self) -> None:
+        with Client(("127.0.0.1", self.server.ports[1]), tls=d_tls.context(), name="one.example") as c:
+            c.send(b"GET / HT")
+            self.assertEqual(c.response().status, 408)
+            self.assertTrue(c.is_closed())
+
+
+class Bodies(Case):
+    CONFIG = "limits: {body_min_rate: 1k}\napps: {app: {wsgi: app, processes: 1}}\nroutes: [{path: /, app: app}, {path: /fixed, respond: {body: x}}]\n"
+
+    def test_a_body_that_drips_is_408_and_holds_no_pyworker(self) -> None:
+        server = self.serve(self.CONFIG, {"app.py": APP})
+        slow = [server.client() for _ in range(20)]
+        for client in slow:
+            client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 20000\r\n\r\nab")
+        self.assertEqual(server.status()["slots_in_use"], 0)
+        self.assertEqual(server.get("/?5").body, b"xxxxx")
+        self.assertTrue(drip(slow[0].sock, b"c" * 1000, 0.1).startswith(b"HTTP/1.1 408 "))
+        for client in slow[1:]:
+            self.assertEqual(client.response().status, 408)
+            self.assertTrue(client.is_closed())
+
+    def test_a_chunked_body_that_drips_is_408(self) -> None:
+        server = self.serve(self.CONFIG, {"app.py": APP})
+        with server.client() as c:
+            c.send(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+            self.assertTrue(drip(c.sock, b"1\r\na\r\n" * 200, 0.1).startswith(b"HTTP/1.1 408 "))
+
+    def test_an_unwanted_body_that_drips_ends_the_connection(self) -> None:
+        server = self.serve(self.CONFIG, {"app.py": APP})
+        with server.client() as c:
+            c.send(b"POST /fixed HTTP/1.1\r\nHost: a\r\nContent-Length: 20000\r\n\r\nab")
+            self.assertEqual(c.response().status, 200)
+            self.assertEqual(drip(c.sock, b"c" * 1000, 0.1), b"")
+
+
+class Readers(Case):
+    def serve_long(self, limits: str) -> harness.Server:
+        return self.serve(f"workers: {{processes: 1}}\nlimits: {{{limits}}}\napps: {{app: {{wsgi: app, processes: 1}}}}\n"
+                          "routes: [{path: '/static/{f:path}', static: {root: site}}, {path: /app, app: app}, {path: /, respond: {body: x}}]\n",
+                          {"app.py": APP, "site/long": b"x" * LONG})
+
+    def test_one_byte_now_and_then_is_not_enough(self) -> None:
+        """It makes progress within each send_timeout, but below send_min_rate."""
+        server = self.serve_long("send_timeout: 1s, send_min_rate: 20k")
+        for target in ("/static/long", f"/app?{LONG}"):
+            with self.subTest(target=target), narrow(server) as sock:
+                sock.sendall(f"GET {target} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+                before = server.counter("slow_readers")
+
+                def left() -> bool:
+                    try:
+                        sock.recv(100)
+                    except ConnectionResetError:
+                        pass
+                    return server.counter("slow_readers") > before
+
+                harness.until("it is left", left)
+            harness.until("nothing remains of it", lambda: server.status()["slots_in_use"] == 0)
+        self.assertEqual(server.get("/app").body, b"x")
+
+    def test_a_slow_but_steady_reader_gets_all_of_it(self) -> None:
+        """It takes longer than send_timeout, keep_alive.timeout and the time that a closing connection lingers, and still gets every byte."""
+        server = self.serve_long("send_timeout: 1s, send_min_rate: 10k, keep_alive: {timeout: 500ms}")
+        for target, close in (("/static/long", ""), (f"/app?{LONG}", ""), (f"/app?{LONG}", "Connection: close\r\n")):
+            with self.subTest(target=target, close=close), narrow(server) as sock:
+                sock.sendall(f"GET {target} HTTP/1.1\r\nHost: a\r\n{close}\r\n".encode())
+                found = b""
+                while len(found.partition(b"\r\n\r\n")[2]) < LONG:
+                    piece = sock.recv(40000)
+                    self.assertTrue(piece, f"cut off after {len(found)} bytes")
+                    found += piece
+                    time.sleep(0.01)
+        self.assertEqual(server.counter("slow_readers"), 0)
+
+    def test_an_answer_that_waits_is_not_idle_time(self) -> None:
+        """keep_alive.timeout begins when the client has its answer."""
+        server = self.serve_long("keep_alive: {timeout: 500ms}")
+        with narrow(server) as sock:
+            sock.sendall(f"GET /app?{LONG} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+            time.sleep(1.5)
+            client = Client.__new__(Client)
+            client.sock, client.buffer, client.host = sock, b"", "a"
+            self.assertEqual(len(client.response().body), LONG)
+            self.assertTrue(client.is_closed())
+
+
+class Crowd(Case):
+    def test_a_mixed_crowd_bothers_nobody(self) -> None:
+        server = self.serve("workers: {processes: 1}\nlimits: {header_timeout: 60s, keep_alive: {timeout: 60s}, body_min_rate: 0}\napps: {app: {wsgi: app, processes: 1}}\n"
+                            "routes: [{path: '/static/{f:path}', static: {root: site}}, {path: /app, app: app}, {path: /, respond: {body: x}}]\n",
+                            {"app.py": APP, "site/long": b"x" * LONG})
+        crowd: List[socket.socket] = []
+        for number in range(200):
+            sock = narrow(server)
+            sock.sendall((b"GET / HTTP/1.1\r\nHo", b"POST /app HTTP/1.1\r\nHost: a\r\nContent-Length: 90000\r\n\r\nab", b"GET /static/long HTTP/1.1\r\nHost: a\r\n\r\n",
+                          b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"")[number % 5])
+            crowd.append(sock)
+        harness.until("they are there", lambda: server.status()["connections"] >= 200)
+        for target in ("/app", "/"):
+            with Load(server, target, threads=2) as load:
+                load.wait(200)
+            self.assertEqual(load.failures, [])
+        with open(f"/proc/{server.workers()[0]}/status") as status:
+            kib = [int(line.split()[1]) for line in status if line.startswith("RssAnon")][0]
+        self.assertLess(kib, 400_000 if harness.SANITIZED else 40_000)
+        for sock in crowd:
+            sock.close()
+        harness.until("they are forgotten", lambda: server.status()["connections"] == 0)
+
+
+if __name__ == "__main__":
+    harness.main()
