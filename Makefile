@@ -56,10 +56,10 @@ HEART_CPPFLAGS = -I$S -D_GNU_SOURCE= -DHEART_VERSION='"$(VERSION)"' -DHEART_SYSC
 COMPILE = $(CC) -std=gnu11 -pthread $(HEART_CPPFLAGS) $(WARNINGS) $(CFLAGS)
 DEPFLAGS = -MMD -MP
 LINK = $(CC) -pthread $(CFLAGS) $(SANITIZE) $(LDFLAGS)
-FLOOR_CFLAGS = $(YAML_CFLAGS) $(PCRE2_CFLAGS) $(OPENSSL_CFLAGS) $(CODING_CFLAGS)
+FLOOR_CFLAGS = $(YAML_CFLAGS) $(PCRE2_CFLAGS) $(OPENSSL_CFLAGS) $(CODING_CFLAGS) $(CRYPT_CFLAGS)
 
 ROUTER_LIBS = $(YAML_LIBS) $(PCRE2_LIBS)
-SERVER_LIBS = $(OPENSSL_LIBS) $(CODING_LIBS) $(ROUTER_LIBS)
+SERVER_LIBS = $(OPENSSL_LIBS) $(CODING_LIBS) $(CRYPT_LIBS) $(ROUTER_LIBS)
 
 # ---- sources ----------------------------------------------------------------------------------------------------------------
 PROGRAM_SOURCES := server/main.c server/heartctl.c

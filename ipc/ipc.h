@@ -168,16 +168,18 @@ const char *ipc_header_environ(enum ipc_header_id id);             /* "HTTP_ACCE
 struct ipc_field { struct ipc_span name, value; uint8_t id; /* header: ipc_header_id; parameter: enum router_type */ };
 
 enum { IPC_F_TLS = 1, IPC_F_KEEP_ALIVE = 2, IPC_F_STREAMED = 4 /* body comes through chunks */, IPC_F_HEAD = 8 /* the answer's body is not wanted */ };
+#define IPC_HANDLER_ERROR 0xfffe0000u /* no app has so many handlers */
 struct ipc_request {            /* what the loop encodes and the pyworker decodes */
         uint64_t id;            /* names the request in every log line */
         uint64_t arrived_us, deadline_us; /* CLOCK_MONOTONIC; deadline 0: none */
         uint64_t generation;    /* of the configuration */
-        uint32_t handler;       /* the app's number of the handler; UINT32_MAX: none matched (the app's 404) */
+        uint32_t handler;       /* the app's number of the handler; UINT32_MAX: none matched (the app's 404); IPC_HANDLER_ERROR + status: its page for an error of heart's */
         uint16_t flags;
         uint8_t http_minor;
         uint16_t client_port, server_port;
         int64_t content_length; /* -1: no body, or chunked when IPC_F_STREAMED */
         struct ipc_span method, target, path, query, host, client, server, root_path; /* path is decoded (UTF-8); target raw; addresses as text */
+        struct ipc_span user;   /* who logged in at heart (basic_auth); empty: nobody */
         const struct ipc_field *headers;
         uint16_t header_count;
         const struct ipc_field *params;

@@ -116,7 +116,7 @@ static_assert(offsetof(struct shared_bell, idle) == 128 && offsetof(struct share
 /* ---- messages (msg.c) ------------------------------------------------------------------------------------------------------------ */
 
 /* A request in a slot or chunk: this head, then `header_count + param_count` of struct message_field, then the texts in the order of
- * enum message_text, then each field's name (empty for a known header) and value, zeros up to a multiple of 8, then the inline body. */
+ * enum message_text, then the user, then each field's name (empty for a known header) and value, zeros up to a multiple of 8, then the inline body. */
 enum message_text { TEXT_METHOD, TEXT_TARGET, TEXT_PATH, TEXT_QUERY, TEXT_HOST, TEXT_CLIENT, TEXT_SERVER, TEXT_ROOT_PATH, TEXT_COUNT };
 struct message_head {
         uint32_t head_bytes;            /*  0 of all but the body; a multiple of 8 */
@@ -128,7 +128,7 @@ struct message_head {
         uint16_t header_count;          /* 54 */
         uint16_t client_port, server_port; /* 56 */
         uint8_t http_minor, param_count; /* 60 */
-        uint16_t _zero;                 /* 62 */
+        uint16_t user_bytes;            /* 62 */
         uint32_t text_bytes[TEXT_COUNT]; /* 64 */
 };
 struct message_field { uint32_t value_bytes; uint16_t name_bytes; uint8_t id, _zero; };

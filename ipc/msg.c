@@ -141,7 +141,7 @@ request_head_bytes(const struct ipc_request *r)
         request_texts(r, texts);
         for (int i = 0; i < TEXT_COUNT; i++)
                 bytes += texts[i]->len;
-        bytes += fields_bytes(r->headers, r->header_count, true) + fields_bytes(r->params, r->param_count, false);
+        bytes += r->user.len + fields_bytes(r->headers, r->header_count, true) + fields_bytes(r->params, r->param_count, false);
         return pad8(bytes);
 }
 
@@ -196,13 +196,14 @@ ipc_request_encode(const struct ipc_request *r, void *buf, size_t room)
 
         if (head_bytes > room || r->body.len > room - head_bytes || head_bytes > UINT32_MAX || r->body.len > UINT32_MAX)
                 return -EMSGSIZE;
-        if (!fits_fields(r->headers, r->header_count) || !fits_fields(r->params, r->param_count))
+        if (r->user.len > UINT16_MAX || !fits_fields(r->headers, r->header_count) || !fits_fields(r->params, r->param_count))
                 return -EMSGSIZE;
         struct message_head h = {
                 .head_bytes = (uint32_t)head_bytes, .body_bytes = (uint32_t)r->body.len,
                 .id = r->id, .arrived_us = r->arrived_us, .deadline_us = r->deadline_us, .generation = r->generation,
                 .content_length = r->content_length, .handler = r->handler, .flags = r->flags, .header_count = r->header_count,
                 .client_port = r->client_port, .server_port = r->server_port, .http_minor = r->http_minor, .param_count = r->param_count,
+                .user_bytes = (uint16_t)r->user.len,
         };
         request_texts(r, texts);
         for (int i = 0; i < TEXT_COUNT; i++)
@@ -212,6 +213,7 @@ ipc_request_encode(const struct ipc_request *r, void *buf, size_t room)
         p = put_field_table(p, r->params, r->param_count, false);
         for (int i = 0; i < TEXT_COUNT; i++)
                 p = put_bytes(p, texts[i]->ptr, texts[i]->len);
+        p = put_bytes(p, r->user.ptr, r->user.len);
         p = put_field_texts(p, r->headers, r->header_count, true);
         p = put_field_texts(p, r->params, r->param_count, false);
         while (p < (uint8_t *)buf + head_bytes)
@@ -275,7 +277,7 @@ ipc_request_decode(const void *buf, size_t room, struct ipc_request *ret, struct
                 return -EPROTO;
         memcpy(&h, buf, sizeof(h));
         bool head_only = room == h.head_bytes;
-        if (h.head_bytes < sizeof(h) || h.head_bytes % 8 || h.head_bytes > room || h._zero)
+        if (h.head_bytes < sizeof(h) || h.head_bytes % 8 || h.head_bytes > room)
                 return -EPROTO;
         if (!head_only && h.body_bytes > room - h.head_bytes)
                 return -EPROTO;
@@ -286,10 +288,12 @@ ipc_request_decode(const void *buf, size_t room, struct ipc_request *ret, struct
         if (field_count > field_room)
                 return -ENOSPC;
         const uint8_t *p = table + field_count * sizeof(struct message_field);
-        struct ipc_span texts[TEXT_COUNT];
+        struct ipc_span texts[TEXT_COUNT], user;
         for (int i = 0; i < TEXT_COUNT; i++)
                 if (!take_span(&p, end, h.text_bytes[i], &texts[i]))
                         return -EPROTO;
+        if (!take_span(&p, end, h.user_bytes, &user))
+                return -EPROTO;
         for (size_t i = 0; i < field_count; i++) {
                 struct message_field m;
                 memcpy(&m, table + i * sizeof(m), sizeof(m));
@@ -303,7 +307,7 @@ ipc_request_decode(const void *buf, size_t room, struct ipc_request *ret, struct
                 .flags = h.flags, .http_minor = h.http_minor, .client_port = h.client_port, .server_port = h.server_port,
                 .content_length = h.content_length, .method = texts[TEXT_METHOD], .target = texts[TEXT_TARGET], .path = texts[TEXT_PATH],
                 .query = texts[TEXT_QUERY], .host = texts[TEXT_HOST], .client = texts[TEXT_CLIENT], .server = texts[TEXT_SERVER],
-                .root_path = texts[TEXT_ROOT_PATH], .headers = fields, .header_count = h.header_count, .params = fields + h.header_count,
+                .root_path = texts[TEXT_ROOT_PATH], .user = user, .headers = fields, .header_count = h.header_count, .params = fields + h.header_count,
                 .param_count = h.param_count, .body = { head_only ? NULL : (const char *)end, h.body_bytes },
         };
         return 0;

@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "key_rows.h"
+#include "route_auth.h"
 #include "target.h"
 
 /* In the order of the M_ bits; the last bit, M_OTHER, has no word: it can be matched only by naming no method. */

@@ -19,6 +19,39 @@ struct route_redirect { const char *to; uint32_t status; struct place to_place; 
 
 #define ROUTE_VALUE_MAX 1024 /* bytes of a value in `when` */
 
+/* Who may pass. place line 0: nothing was said; off: said, and it is "off": not even what holds for all. */
+struct route_basic_auth {
+        struct place place;
+        bool off;
+        const char *realm, *users;   /* users: absolute path of the password file */
+        struct place users_place;
+        uint64_t cache_ms;
+};
+struct route_auth {
+        struct place place;
+        bool off;
+        const char *python;          /* module:function */
+        const char *target;          /* the same as pyworkers are told it: "auth module:function" */
+        uint64_t cache_ms, timeout_ms /* 0: limits.handler_timeout */;
+        struct key_strs by, pass;    /* pass: in lower case */
+        uint32_t app_index, handler; /* set by server/ */
+};
+
+/* What to say in place of heart's own page for a status. Exactly one of file, body and app is not NULL. */
+struct route_error_page {
+        struct place place;
+        uint32_t status;             /* 404; or 4, 5: all that begin with it */
+        const char *file, *body, *type, *app;
+        struct place file_place, app_place;
+        uint32_t app_index;          /* set by server/ */
+};
+struct route_error_host { const char *host /* lower case; *.name: every name below it */; struct place place; struct key_list pages; };
+struct route_errors {
+        struct place place;
+        struct key_list pages;       /* of route_error_page */
+        struct key_list hosts;       /* of route_error_host; only where it holds for all routes */
+};
+
 enum route_scheme { WHEN_ANY, WHEN_HTTP, WHEN_HTTPS };            /* in the order of the words of `when.scheme` */
 enum route_slash { SLASH_STRICT, SLASH_REDIRECT, SLASH_IGNORE };  /* in the order of the words of `trailing_slash` */
 
@@ -61,6 +94,9 @@ struct route {
         struct route_respond respond;
         struct route_static static_files;
         struct route_redirect redirect;
+        struct route_basic_auth basic_auth;
+        struct route_auth auth;
+        struct route_errors errors;
         const char *python;          /* module:function */
         const char *app;             /* name in apps: */
         struct place app_place;
@@ -74,5 +110,6 @@ struct route {
 
 extern const char *const ROUTE_SLASHES[]; /* the words of enum route_slash */
 extern const struct key_table route_keys; /* from route_keys.def */
+extern const struct key_table basic_auth_keys, auth_keys, error_page_keys; /* of a route and of the whole file alike */
 
 #endif

@@ -23,8 +23,8 @@
 #define LINE_BYTES 4096u /* PIPE_BUF on Linux */
 
 /* Caps on what a field may take in a line, after escaping. */
-enum { CLIENT_MAX = 80, METHOD_MAX = 64, TARGET_MAX = 1600, HOST_MAX = 300, REFERER_MAX = 800, AGENT_MAX = 500, ROUTE_MAX = 300 };
-static_assert(CLIENT_MAX + METHOD_MAX + TARGET_MAX + HOST_MAX + REFERER_MAX + AGENT_MAX + ROUTE_MAX + 400 < LINE_BYTES, "names, numbers and quotes take less than 400");
+enum { CLIENT_MAX = 80, METHOD_MAX = 64, TARGET_MAX = 1600, HOST_MAX = 300, USER_MAX = 100, REFERER_MAX = 740, AGENT_MAX = 500, ROUTE_MAX = 300 };
+static_assert(CLIENT_MAX + USER_MAX + METHOD_MAX + TARGET_MAX + HOST_MAX + REFERER_MAX + AGENT_MAX + ROUTE_MAX + 400 < LINE_BYTES, "names, numbers and quotes take less than 400");
 static_assert(LINE_BYTES <= PIPE_BUF, "lines stay whole in a pipe");
 
 const char *const ACCESS_FORMATS[] = { "common", "combined", "json", NULL };
@@ -267,13 +267,31 @@ set_second(struct access_log *a, time_t t)
         strftime(a->iso, sizeof a->iso, "%Y-%m-%dT%H:%M:%SZ", &tm);
 }
 
+/* In a format whose parts end with a blank, one in a name is escaped too. */
+static char *
+put_user(char *p, struct span user)
+{
+        size_t used;
+
+        for (size_t i = 0, room = USER_MAX; i < user.len && room >= 9; i += used) {
+                char *from = p;
+
+                p = user.ptr[i] == ' ' ? PUT(p, "\\x20") : put_escaped(p, (const uint8_t *)user.ptr + i, user.len - i, false, &used);
+                used = user.ptr[i] == ' ' ? 1 : used;
+                room -= (size_t)(p - from);
+        }
+        return p;
+}
+
 static char *
 line_common(const struct access_log *a, const struct access_entry *e, char *p, bool combined)
 {
         size_t client_len = e->client.len < CLIENT_MAX ? e->client.len : CLIENT_MAX;
 
         p = client_len > 0 ? put(p, e->client.ptr, client_len) : PUT(p, "-");
-        p = PUT(p, " - - ");
+        p = PUT(p, " - ");
+        p = e->user.len > 0 ? put_user(p, e->user) : PUT(p, "-");
+        *p++ = ' ';
         p = put(p, a->clf, strlen(a->clf));
         p = PUT(p, " \"");
         if (e->method.len > 0) {
@@ -316,6 +334,8 @@ line_json(const struct access_log *a, const struct access_entry *e, char *p)
         p = PUT(p, "\",\"id\":");
         p = put_number(p, e->id);
         p = put_member(p, ",\"client\":", e->client, CLIENT_MAX);
+        if (e->user.len > 0)
+                p = put_member(p, ",\"user\":", e->user, USER_MAX);
         p = put_member(p, ",\"host\":", e->host, HOST_MAX);
         p = put_member(p, ",\"method\":", e->method, METHOD_MAX);
         p = put_member(p, ",\"target\":", e->target, TARGET_MAX);

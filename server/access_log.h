@@ -15,6 +15,7 @@ extern const char *const ACCESS_FORMATS[]; /* NULL-terminated words in the order
 
 struct access_entry {
         struct span client, method, target, host, referer, user_agent; /* .ptr NULL: there is none */
+        struct span user;        /* who logged in; .len 0: nobody */
         uint64_t id;
         unsigned status, minor;
         uint64_t bytes;          /* body bytes sent */

@@ -1,4 +1,4 @@
-/* blocking.h - threads for what may block: opening files on a cold disk.
+/* blocking.h - threads for what may block: opening files on a cold disk, hashing passwords.
  * SPDX-License-Identifier: MIT
  * A job runs once on one of the threads, then its post goes to the loop that asked. The queue is bounded: full is -EAGAIN, never a wait. */
 #ifndef HEART_BLOCKING_H
@@ -11,6 +11,7 @@ struct job {
         struct post post;              /* first: fn runs in the loop when the work is done */
         struct job *next;
         struct loop *loop;
+        bool heavy;                    /* works its processor for long: at most half of the threads at once, and few may wait */
         void (*work)(struct job *j);   /* on a blocking thread */
 };
 

@@ -1,10 +1,10 @@
 /* bundle.c - everything that a generation is made of, as bytes: read from disk by the master, carried to the workers in one sealed memfd.
  * SPDX-License-Identifier: MIT
- * From: routes.yaml, its includes, PEM files (bundle_read_files); pool.c and listen.c fill in what apps reported and which ids were given.   To: generation.c.
+ * From: routes.yaml, its includes, PEM files, password files, error pages (bundle_read_files); pool.c and listen.c fill in what apps reported and which ids were given.   To: generation.c.
  * Runs in: the master and heartctl check (all of it), a worker's main thread (bundle_read).
  * Layout: head {magic, version, total bytes, number}, then base_file, sources, files, apps, listener ids; counts and lengths are u32, native order, since both ends are the
  * same binary. The reader trusts none of it: every length is checked against what is left, and nothing may be left at the end.
- * Limits: 1 MiB a PEM file, 256 MiB in all. */
+ * Limits: 1 MiB a PEM file or an error page, 8 MiB a password file, 256 MiB in all. */
 #include "generation.h"
 
 #include <errno.h>
@@ -21,6 +21,8 @@
 #define BUNDLE_VERSION 1u
 #define BUNDLE_MAX (256u << 20)
 #define PEM_MAX (1u << 20)
+#define PAGE_MAX (1u << 20)
+#define USERS_MAX (8u << 20)
 #define SEALS (F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
 static const char MAGIC[8] = "HEARTBDL";
@@ -138,9 +140,9 @@ read_whole(int fd, size_t max, char **ret, size_t *ret_len)
         return 0;
 }
 
-/* One certificate or key. A file that cannot be read is a finding where routes.yaml names it. */
+/* One file of at most `max` bytes. One that cannot be read is a finding where routes.yaml names it. */
 static int
-read_pem(struct bundle *b, const char *path, struct place at, struct diags *d)
+read_file(struct bundle *b, const char *path, size_t max, struct place at, struct diags *d)
 {
         char *bytes = NULL;
         size_t len = 0;
@@ -149,7 +151,7 @@ read_pem(struct bundle *b, const char *path, struct place at, struct diags *d)
         if (path == NULL || bundle_find_file(b, path) != NULL)
                 return 0;
         fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-        e = fd < 0 ? -errno : read_whole(fd, PEM_MAX, &bytes, &len);
+        e = fd < 0 ? -errno : read_whole(fd, max, &bytes, &len);
         if (fd >= 0)
                 close(fd);
         if (e == 0)
@@ -171,10 +173,10 @@ read_pems(struct bundle *b, const struct conf *c, struct diags *d)
                 const struct conf_certificate *certificates = list->list;
 
                 for (size_t k = 0; k < list->count; k++) {
-                        one = read_pem(b, certificates[k].cert, certificates[k].cert_place, d);
+                        one = read_file(b, certificates[k].cert, PEM_MAX, certificates[k].cert_place, d);
                         if (one != -ENOMEM) {
                                 e = one < 0 ? one : e;
-                                one = read_pem(b, certificates[k].key, certificates[k].key_place, d);
+                                one = read_file(b, certificates[k].key, PEM_MAX, certificates[k].key_place, d);
                         }
                         if (one == -ENOMEM)
                                 return one;
@@ -182,6 +184,49 @@ read_pems(struct bundle *b, const struct conf *c, struct diags *d)
                 }
         }
         return e;
+}
+
+static int
+read_users(struct bundle *b, const struct route_basic_auth *a, struct diags *d)
+{
+        return read_file(b, a->users, USERS_MAX, a->users_place, d);
+}
+
+static int
+read_pages(struct bundle *b, const struct key_list *pages, struct diags *d)
+{
+        const struct route_error_page *list = pages->list;
+        int e = 0, one;
+
+        for (size_t i = 0; i < pages->count && e != -ENOMEM; i++) {
+                one = read_file(b, list[i].file, PAGE_MAX, list[i].file_place, d);
+                e = one < 0 ? one : e;
+        }
+        return e;
+}
+
+/* Password files and error pages: those for all, those of hosts, those of routes. */
+static int
+read_auth_files(struct bundle *b, const struct conf *c, struct diags *d)
+{
+        const struct route_error_host *hosts = c->errors.hosts.list;
+        int e = read_users(b, &c->basic_auth, d), one = 0;
+
+        if (e != -ENOMEM)
+                one = read_pages(b, &c->errors.pages, d);
+        for (size_t i = 0; i < c->errors.hosts.count && one != -ENOMEM; i++) {
+                e = one < 0 ? one : e;
+                one = read_pages(b, &hosts[i].pages, d);
+        }
+        for (size_t i = 0; i < c->routes.count && one != -ENOMEM; i++) {
+                e = one < 0 ? one : e;
+                one = read_users(b, &conf_route_at(c, i)->basic_auth, d);
+                if (one == -ENOMEM)
+                        break;
+                e = one < 0 ? one : e;
+                one = read_pages(b, &conf_route_at(c, i)->errors.pages, d);
+        }
+        return one < 0 ? one : e;
 }
 
 static int
@@ -206,7 +251,7 @@ bundle_read_files(struct bundle *b, const char *file, struct diags *d)
 {
         struct arena *a = arena_new();
         struct conf c = { 0 };
-        int e, pems;
+        int e, files;
 
         e = a == NULL ? -ENOMEM : sources_read(&b->sources, file, d);
         if (e < 0) {
@@ -216,9 +261,13 @@ bundle_read_files(struct bundle *b, const char *file, struct diags *d)
         e = conf_load(&b->sources, a, d, NULL, &c);
         if (e == -ENOMEM)
                 goto out;
-        pems = read_pems(b, &c, d);
-        if (pems < 0)
-                e = pems;
+        files = read_pems(b, &c, d);
+        if (files < 0)
+                e = files;
+        if (e != -ENOMEM && (files = read_auth_files(b, &c, d)) < 0)
+                e = files;
+        if (e == -ENOMEM)
+                goto out;
         if (e == -EINVAL)
                 routes_check(&c, &b->sources, d); /* so that all findings come in one go */
         if (e < 0)

@@ -15,6 +15,7 @@
 
 #include "../ipc/ipc.h"
 #include "../router/key_rows.h"
+#include "../router/route_auth.h"
 #include "../router/target.h"
 #include "access_log.h"
 #include "conf_priv.h"

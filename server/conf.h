@@ -78,6 +78,9 @@ struct conf {
         struct key_list apps;           /* of conf_app; the implicit one is last when any route needs it */
         struct key_list routes;         /* of route: as in the file, app_index set */
         uint32_t trailing_slash;        /* enum route_slash: of routes that say nothing */
+        struct route_basic_auth basic_auth; /* of routes that say nothing; likewise the next two */
+        struct route_auth auth;
+        struct route_errors errors;
         struct conf_logs logs;
         uint32_t _include;              /* conf.c's own: `include:` is gone by the time keys are read */
 };

@@ -119,23 +119,24 @@ find_app(const struct conf *c, const char *name)
 }
 
 static bool
-has_python_routes(const struct conf *c, size_t *ret_first)
+has_python_routes(const struct conf *c, struct place *ret_first)
 {
         for (size_t i = 0; i < c->routes.count; i++)
-                if (conf_route_at(c, i)->python != NULL) {
-                        *ret_first = i;
+                if (conf_route_at(c, i)->python != NULL || conf_route_at(c, i)->auth.python != NULL) {
+                        *ret_first = conf_route_at(c, i)->place;
                         return true;
                 }
-        return false;
+        *ret_first = c->auth.place;
+        return c->auth.python != NULL;
 }
 
-/* `python:` routes are served by the app "python": the entry of that name, or one made here that has every default. */
+/* `python:` routes and what `auth:` asks are served by the app "python": the entry of that name, or one made here that has every default. */
 static int
 add_python_app(struct keys_reader *r, struct conf *c)
 {
         struct conf_app *app = find_app(c, PYTHON_APP), *list;
         struct key_origins *origins = r->origins;
-        size_t first = 0;
+        struct place first;
         int e;
 
         if (!has_python_routes(c, &first)) {
@@ -150,7 +151,7 @@ add_python_app(struct keys_reader *r, struct conf *c)
                 if (app->wsgi == NULL && app->heart == NULL)
                         return 0;
                 conf_finding(r, DIAG_ERROR, app->place, "give it another name", "app \"%s\" serves the \"python\" routes and cannot be another app", PYTHON_APP);
-                conf_finding(r, DIAG_NOTE, conf_route_at(c, first)->place, NULL, "such a route is here");
+                conf_finding(r, DIAG_NOTE, first, NULL, "such a route is here");
                 return -EINVAL;
         }
         list = arena_alloc(r->arena, (c->apps.count + 1) * sizeof(*list));
@@ -163,7 +164,7 @@ add_python_app(struct keys_reader *r, struct conf *c)
         e = keys_read(r, &app_keys, NULL, "apps.python", app);
         r->origins = origins;
         app->name = PYTHON_APP;
-        app->place = conf_route_at(c, first)->place;
+        app->place = first;
         c->apps = (struct key_list){ list, c->apps.count + 1 };
         return e;
 }
@@ -226,25 +227,69 @@ check_action(struct keys_reader *r, const struct yaml_node *node, struct route *
                              route->path != NULL ? route->path : "");
 }
 
-static void
-find_route_app(struct keys_reader *r, const struct conf *c, struct route *route)
+/* The index of an app that the file names at a place; UINT32_MAX and a finding: there is none of that name. */
+static uint32_t
+find_named_app(struct keys_reader *r, const struct conf *c, const char *name, struct place at)
 {
-        const char *name = route->action == ROUTE_PYTHON ? PYTHON_APP : route->app, *near, *names[256];
-        const struct conf_app *app = name != NULL ? find_app(c, name) : NULL;
+        const char *near, *names[256];
+        const struct conf_app *app = find_app(c, name);
         char hint[96];
         size_t count = c->apps.count < 256 ? c->apps.count : 256;
 
         if (app != NULL)
-                route->app_index = (uint32_t)(app - conf_app_at(c, 0));
-        if (app == NULL && name != NULL && route->action == ROUTE_APP) {
-                for (size_t i = 0; i < count; i++)
-                        names[i] = conf_app_at(c, i)->name;
-                near = diag_nearest(span_of(name), names, count);
-                if (near != NULL)
-                        snprintf(hint, sizeof(hint), "did you mean \"%s\"?", near);
-                conf_finding(r, DIAG_ERROR, route->app_place, near != NULL ? hint : c->apps.count == 0 ? "there is no \"apps\" in the file" : NULL,
-                             "unknown app \"%s\"", name);
+                return (uint32_t)(app - conf_app_at(c, 0));
+        for (size_t i = 0; i < count; i++)
+                names[i] = conf_app_at(c, i)->name;
+        near = diag_nearest(span_of(name), names, count);
+        if (near != NULL)
+                snprintf(hint, sizeof(hint), "did you mean \"%s\"?", near);
+        conf_finding(r, DIAG_ERROR, at, near != NULL ? hint : c->apps.count == 0 ? "there is no \"apps\" in the file" : NULL, "unknown app \"%s\"", name);
+        return UINT32_MAX;
+}
+
+static void
+find_route_app(struct keys_reader *r, const struct conf *c, struct route *route)
+{
+        const struct conf_app *python = route->action == ROUTE_PYTHON ? find_app(c, PYTHON_APP) : NULL;
+
+        if (python != NULL)
+                route->app_index = (uint32_t)(python - conf_app_at(c, 0));
+        if (route->action == ROUTE_APP && route->app != NULL)
+                route->app_index = find_named_app(r, c, route->app, route->app_place);
+}
+
+/* The app that `auth:` asks, and those that have pages for errors. */
+static void
+find_auth_app(const struct conf *c, struct route_auth *a)
+{
+        const struct conf_app *python = a->python != NULL ? find_app(c, PYTHON_APP) : NULL;
+
+        a->app_index = python != NULL ? (uint32_t)(python - conf_app_at(c, 0)) : UINT32_MAX;
+        a->handler = UINT32_MAX;
+}
+
+static void
+find_page_apps(struct keys_reader *r, const struct conf *c, const struct key_list *pages)
+{
+        struct route_error_page *list = pages->list;
+
+        for (size_t i = 0; i < pages->count; i++) {
+                list[i].app_index = UINT32_MAX;
+                if (list[i].app != NULL)
+                        list[i].app_index = find_named_app(r, c, list[i].app, list[i].app_place);
+                if (list[i].app_index != UINT32_MAX && conf_app_at(c, list[i].app_index)->kind == APP_PYTHON)
+                        conf_finding(r, DIAG_ERROR, list[i].app_place, "name a wsgi or heart app", "app \"%s\" has functions, but no page for an error", PYTHON_APP);
         }
+}
+
+static void
+check_errors_apps(struct keys_reader *r, const struct conf *c)
+{
+        const struct route_error_host *hosts = c->errors.hosts.list;
+
+        find_page_apps(r, c, &c->errors.pages);
+        for (size_t i = 0; i < c->errors.hosts.count; i++)
+                find_page_apps(r, c, &hosts[i].pages);
 }
 
 static void
@@ -253,6 +298,8 @@ check_route(struct keys_reader *r, const struct yaml_node *node, const struct co
         const struct yaml_node *when = yaml_get(node, "when");
 
         route->app_index = route->handler = UINT32_MAX;
+        find_auth_app(c, &route->auth);
+        find_page_apps(r, c, &route->errors.pages);
         if (!keys_is_set(&route_keys, route->set, "trailing_slash"))
                 route->trailing_slash = c->trailing_slash;
         if (when != NULL && when->kind == YAML_NULL) /* elsewhere a map with nothing under it is as good as none; here that would open the route to everybody */
@@ -288,6 +335,17 @@ check_routes(struct keys_reader *r, const struct yaml_node *routes, const struct
                 conf_finding(r, DIAG_ERROR, (struct place){ r->sources->list[0].path, 0, 0, 0 }, "add routes: or an app with heart:", "there is nothing to serve");
 }
 
+static bool
+pages_name_app(const struct key_list *pages, size_t index)
+{
+        const struct route_error_page *list = pages->list;
+
+        for (size_t i = 0; i < pages->count; i++)
+                if (list[i].app_index == index)
+                        return true;
+        return false;
+}
+
 static void
 check_apps_are_used(struct keys_reader *r, const struct conf *c)
 {
@@ -296,7 +354,10 @@ check_apps_are_used(struct keys_reader *r, const struct conf *c)
                 bool used = app->kind != APP_WSGI; /* a native app that no route names is mounted at / */
 
                 for (size_t k = 0; k < c->routes.count && !used; k++)
-                        used = conf_route_at(c, k)->app_index == i;
+                        used = conf_route_at(c, k)->app_index == i || pages_name_app(&conf_route_at(c, k)->errors.pages, i);
+                used |= pages_name_app(&c->errors.pages, i);
+                for (size_t k = 0; k < c->errors.hosts.count && !used; k++)
+                        used = pages_name_app(&((const struct route_error_host *)c->errors.hosts.list)[k].pages, i);
                 if (!used)
                         conf_finding(r, DIAG_WARNING, app->place, NULL, "app \"%s\" is in no route", app->name);
         }
@@ -316,6 +377,8 @@ conf_check(struct keys_reader *r, const struct yaml_node *root, struct conf *c)
         e = check_apps(r, c);
         if (e < 0)
                 return e;
+        find_auth_app(c, &c->auth);
+        check_errors_apps(r, c);
         check_routes(r, yaml_get(root, "routes"), c);
         if (r->diags->error_count == errors && errors == 0)
                 check_apps_are_used(r, c);

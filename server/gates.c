@@ -3,12 +3,15 @@
  * From: request.c with a match.   To: dispatch.c, once all are passed.   Runs in: the owning loop. */
 #include "gates.h"
 
+#include "auth_basic.h"
+
 typedef enum gate_verdict (*gate_fn)(struct request *r);
 
 struct gate { gate_fn fn; size_t part; /* offset in struct policy of the pointer that says whether there is one */ };
 #define GATE(place, fn, member) [place] = { fn, offsetof(struct policy, member) }
 
 static const struct gate gates[GATES_COUNT + 1] = {
+        GATE(GATE_AUTH_BASIC, auth_basic_gate, auth_basic),
         [GATES_COUNT] = { NULL, 0 },
 };
 

@@ -55,17 +55,26 @@ hash_of(const char *s)
         return h;
 }
 
+/* The i-th of all targets there may be: those of `python:` routes, those that the routes' `auth:` asks, the one that `auth:` asks for all. NULL: it is not given. */
+static const char *
+target_at(const struct conf *c, size_t i)
+{
+        size_t count = c->routes.count;
+
+        return i < count ? conf_route_at(c, i)->python : i < 2 * count ? conf_route_at(c, i - count)->auth.target : c->auth.target;
+}
+
 size_t
 python_targets_number(const struct conf *c, const char **ret_targets, size_t room, uint32_t *ret_numbers)
 {
-        size_t size = 64, count = 0, at;
+        size_t size = 64, count = 0, at, places = 2 * c->routes.count + 1;
         struct slot { const char *target; uint32_t number; } *table;
 
-        while (size < c->routes.count * 2)
+        while (size < places * 2)
                 size *= 2;
         table = calloc(size, sizeof(*table));
-        for (size_t i = 0; table != NULL && i < c->routes.count; i++) {
-                const char *target = conf_route_at(c, i)->python;
+        for (size_t i = 0; table != NULL && i < places; i++) {
+                const char *target = target_at(c, i);
 
                 if (ret_numbers != NULL)
                         ret_numbers[i] = UINT32_MAX;

@@ -11,6 +11,7 @@
 
 struct tls_contexts;  /* tls.h */
 struct action;        /* dispatch.h */
+struct auth_users;    /* auth_users.h */
 struct policy;        /* policy.h */
 
 struct bundle_file { char *path; char *bytes; size_t len; };
@@ -24,7 +25,7 @@ struct bundle {
         uint64_t number;
         char *base_file;                 /* absolute path of routes.yaml */
         struct sources sources;
-        struct bundle_file *files;       /* certificates and keys, by absolute path */
+        struct bundle_file *files;       /* certificates, keys, password files, error pages, by absolute path */
         size_t file_count;
         struct bundle_app *apps;         /* in the order of conf->apps */
         size_t app_count;
@@ -57,6 +58,7 @@ struct generation {
         struct tls_contexts **tls;       /* per listener; NULL: plain */
         struct action *actions;          /* per route: what dispatch.c does for it, made ready (replies, open roots) */
         const struct policy **policies;  /* per route: what goes before the action and with the answer (policy.h) */
+        struct auth_users *auth_users;   /* password files that were read, each once; in the arena */
         const struct policy *policy_default; /* of routes that say nothing, and of requests that none took */
 };
 /* Builds all of it. with_router false: only conf (for the master's first look, before apps have reported).

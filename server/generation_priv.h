@@ -8,7 +8,8 @@
 /* generation.c: adds what the router finds wrong with the routes of a file that has other findings already. */
 void routes_check(const struct conf *c, const struct sources *s, struct diags *d);
 
-/* generation.c: the distinct `python:` targets in order of appearance, and for each route of the file the number of its own (UINT32_MAX: none; may be NULL).
+/* generation.c: the distinct `python:` targets in order of appearance, then those that `auth:` asks; and the number of each (UINT32_MAX: none; ret_numbers may be NULL):
+ * of route i of the file at i, of its auth at count + i, of the auth for all at 2 * count.
  * Without memory: 0, though there are some. */
 size_t python_targets_number(const struct conf *c, const char **ret_targets, size_t room, uint32_t *ret_numbers);
 

@@ -14,6 +14,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "auth_passwd.h"
 #include "generation.h"
 #include "json.h"
 #include "starter.h"
@@ -359,6 +360,18 @@ static int do_match(const struct options *o)  { return ask_or_read("match", o, p
 
 /* ---- without a server -------------------------------------------------------------------------------------------------------------------- */
 static int
+do_passwd(const struct options *o)
+{
+        char why[256] = "", *line;
+
+        if (auth_passwd_line(o->args[0], &line, why, sizeof why) < 0)
+                return could_not("%s", why);
+        puts(line);
+        free(line);
+        return DONE;
+}
+
+static int
 do_schema(const struct options *o)
 {
         char *text = conf_schema();
@@ -417,6 +430,7 @@ static const struct command {
         { "restart", "APP",     "start an app's pyworkers anew, as a reload does it",                               1, 1, do_restart },
         { "stop",    "[--now]", "finish what runs, then leave; --now: leave at once. Returns when heartd has left", 0, 0, do_stop },
         { "ping",    "",        "does heartd answer?",                                                              0, 0, do_ping },
+        { "passwd",  "NAME",    "a line for a password file (basic_auth); asks for the password, or reads it as a line", 1, 1, do_passwd },
         { "schema",  "",        "the JSON schema of routes.yaml",                                                   0, 0, do_schema },
         { "init",    "[DIR]",   "write a starter routes.yaml and app",                                              0, 1, do_init },
 };

@@ -113,6 +113,7 @@ describe(struct request *r, const struct conf_app *app, struct ipc_request *m)
         m->host = (struct ipc_span){ request_host(r).ptr, request_host(r).len };
         m->path = (struct ipc_span){ r->path.ptr, r->path.len };
         m->root_path = (struct ipc_span){ root, strlen(root) };
+        m->user = (struct ipc_span){ r->user.ptr, r->user.len };
         m->content_length = r->head.content_length;
         if (r->head.chunked && r->body_ended)
                 m->content_length = (int64_t)r->body_bytes; /* it was gathered whole: the app may know its length */

@@ -10,6 +10,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "auth_cache.h"
 #include "conn.h"
 #include "lane.h"
 #include "log.h"
@@ -377,6 +378,7 @@ loop_free(struct loop *l)
                 l->buffers = b->next;
                 free(b);
         }
+        auth_cache_free(l->auth_cache);
         access_log_free(l->access_log);
         router_scratch_free(l->scratch);
         if (l->epoll_fd >= 0)

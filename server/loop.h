@@ -15,6 +15,7 @@
 #include "response.h"
 #include "wheel.h"
 
+struct auth_cache;
 struct conn;
 struct lane;
 struct loop;
@@ -62,6 +63,7 @@ struct loop {
 
         struct loop_generation *generations; /* (l) the current one first */
         struct lane *lanes;             /* (l) */
+        struct auth_cache *auth_cache;  /* (l) who was let in a moment ago; NULL: nobody was asked for */
         struct conn *conns;             /* (l) all of them */
         struct conn *ready;             /* (l) to be stepped again before the loop sleeps */
         uint32_t conn_count;            /* (l) */

@@ -288,14 +288,19 @@ int
 mounts_expand(struct generation *g, struct diags *d)
 {
         struct mounting m = { .g = g, .diags = d };
-        bool any_target = false;
+        size_t count = g->conf.routes.count;
+        bool any_target = g->conf.auth.target != NULL;
         int e = -ENOMEM;
 
-        for (size_t i = 0; i < g->conf.routes.count; i++)
-                any_target |= conf_route_at(&g->conf, i)->python != NULL;
-        m.numbers = calloc(g->conf.routes.count + 1, sizeof(*m.numbers));
-        if (m.numbers != NULL && (python_targets_number(&g->conf, NULL, 0, m.numbers) > 0 || !any_target))
+        for (size_t i = 0; i < count; i++)
+                any_target |= conf_route_at(&g->conf, i)->python != NULL || conf_route_at(&g->conf, i)->auth.target != NULL;
+        m.numbers = calloc(2 * count + 1, sizeof(*m.numbers));
+        if (m.numbers != NULL && (python_targets_number(&g->conf, NULL, 0, m.numbers) > 0 || !any_target)) {
+                for (size_t i = 0; i < count; i++)
+                        conf_route_at(&g->conf, i)->auth.handler = m.numbers[count + i];
+                g->conf.auth.handler = m.numbers[2 * count];
                 e = read_reports(&m);
+        }
         if (e == 0)
                 e = expand(&m);
         free(m.numbers);

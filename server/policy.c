@@ -7,16 +7,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth_basic.h"
 #include "gates.h"
 
 /* route NULL: the global settings alone. ret holds the default's parts on entry. */
 static int
 build_parts(struct generation *g, const struct route *route, struct diags *d, struct policy *ret)
 {
-        (void)g, (void)route, (void)d;
+        int e = auth_basic_build(g, route, d, &ret->auth_basic);
+
         ret->gates = gates_of(ret);
         ret->plain = true;
-        return 0;
+        return e;
 }
 
 /* A route that says nothing of its own shares the default. */

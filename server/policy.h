@@ -8,9 +8,12 @@
 
 #include "generation.h"
 
+struct auth_basic;    /* auth_basic.h */
+
 struct policy {
         bool plain;     /* nothing touches answers: prebuilt replies go out as they are */
         uint32_t gates; /* bit of enum gate_place: which gates there are to pass */
+        const struct auth_basic *auth_basic;
 };
 
 /* Fills g->policies and g->policy_default. On failure nothing remains. */

@@ -99,7 +99,7 @@ log_access(const struct request *r)
         struct access_entry e = {
                 .host = r->host, .id = r->id, .status = r->status, .minor = r->head.minor, .bytes = r->answer_bytes,
                 .duration_us = l->now_us > r->arrived_us ? l->now_us - r->arrived_us : 0, .time = l->now_s,
-                .route = r->route != NULL ? r->route->path : NULL,
+                .route = r->route != NULL ? r->route->path : NULL, .user = r->user,
         };
 
         client_text(r, peer, sizeof(peer));

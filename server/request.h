@@ -56,6 +56,7 @@ struct request {
         bool client_known;                 /* it has an address */
         bool https;                        /* how it came to the first server that we believe */
         uint16_t forwarded_host_len;       /* 0: Host is believed; else forwarded_host is */
+        struct span user;                  /* who logged in (auth_basic.c), in the generation; .len 0: nobody */
         struct app_field *to_app;          /* malloc'ed, in the order given; freed with the request */
         uint16_t lines_len;                /* of `lines` */
 

@@ -31,7 +31,7 @@ span_inside(struct ipc_span s, const uint8_t *data, size_t size)
 static void
 request_is_whole(const struct ipc_request *r, const uint8_t *data, size_t size)
 {
-        const struct ipc_span texts[] = { r->method, r->target, r->path, r->query, r->host, r->client, r->server, r->root_path };
+        const struct ipc_span texts[] = { r->method, r->target, r->path, r->query, r->host, r->client, r->server, r->root_path, r->user };
 
         for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
                 span_inside(texts[i], data, size);

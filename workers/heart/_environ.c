@@ -192,6 +192,19 @@ set_client(const struct request *q, PyObject *d)
         return set(d, st->strings[STR_REMOTE_PORT], decimal(q->r.client_port));
 }
 
+/* Who logged in at heart, and the error of heart's own that the app is asked for a page of. In few requests, so the template does without. */
+static int
+set_extras(const struct request *q, PyObject *d)
+{
+        struct ring_state *st = q->state;
+
+        if (q->r.user.len && (set(d, st->strings[STR_REMOTE_USER], ring_text(q->r.user.ptr, q->r.user.len)) < 0 || set_known(st, d, STR_AUTH_TYPE, STR_BASIC) < 0))
+                return -1;
+        if (q->r.handler >= IPC_HANDLER_ERROR && q->r.handler != UINT32_MAX)
+                return set(d, st->strings[STR_ERROR_STATUS], decimal(q->r.handler - IPC_HANDLER_ERROR));
+        return 0;
+}
+
 /* ---- headers ---- */
 
 /* "x-real-ip" -> "HTTP_X_REAL_IP", new reference; NULL without an exception for a name that must not get in. */
@@ -287,7 +300,7 @@ environ_make(PyObject *self, PyObject *base)
                 return NULL;
         if (set(d, st->strings[STR_REQUEST_METHOD], request_method(q)) < 0 || set_path(q, d) < 0 || set_target(q, d) < 0 ||
             set(d, st->strings[STR_QUERY_STRING], ring_path_cached(st, q->r.query.ptr, q->r.query.len)) < 0 || set_server(q, d) < 0 ||
-            set_client(q, d) < 0 || PyDict_SetItem(d, st->strings[STR_INPUT], self) < 0 || set_headers(q, d) < 0) {
+            set_client(q, d) < 0 || set_extras(q, d) < 0 || PyDict_SetItem(d, st->strings[STR_INPUT], self) < 0 || set_headers(q, d) < 0) {
                 Py_DECREF(d);
                 return NULL;
         }

@@ -282,6 +282,7 @@ GETTER(host) { return ring_text(as_request(self)->r.host.ptr, as_request(self)->
 GETTER(http_version) { return known(as_request(self), as_request(self)->r.http_minor ? STR_V_1_1 : STR_V_1_0); }
 GETTER(scheme) { return known(as_request(self), as_request(self)->r.flags & IPC_F_TLS ? STR_HTTPS : STR_HTTP); }
 GETTER(root_path) { return span_utf8(as_request(self)->r.root_path); }
+GETTER(user) { return span_utf8(as_request(self)->r.user); }
 GETTER(handler) { return PyLong_FromUnsignedLong(as_request(self)->r.handler); }
 GETTER(generation) { return PyLong_FromUnsignedLongLong(as_request(self)->r.generation); }
 GETTER(streamed) { return PyBool_FromLong(as_request(self)->r.flags & IPC_F_STREAMED); }
@@ -517,6 +518,7 @@ static PyGetSetDef request_getset[] = {
         PROPERTY(client, "tuple[str, int]: address and port; (\"\", 0) for a unix socket."),
         PROPERTY(server, "tuple[str, int]: address and port that the client connected to."),
         PROPERTY(root_path, "str: where the app is mounted."),
+        PROPERTY(user, "str: who logged in at heart (basic_auth); empty: nobody."),
         PROPERTY(handler, "int: the app's number of the matched handler; 4294967295: none."),
         PROPERTY(deadline, "float | None: on the clock of time.monotonic()."),
         PROPERTY(generation, "int: of the configuration that matched this request."),

@@ -25,6 +25,7 @@
         S(REQUEST_METHOD, "REQUEST_METHOD") S(SCRIPT_NAME, "SCRIPT_NAME") S(PATH_INFO, "PATH_INFO") S(QUERY_STRING, "QUERY_STRING")         \
         S(RAW_URI, "RAW_URI") S(REQUEST_URI, "REQUEST_URI") S(SERVER_NAME, "SERVER_NAME") S(SERVER_PORT, "SERVER_PORT")                     \
         S(SERVER_PROTOCOL, "SERVER_PROTOCOL") S(REMOTE_ADDR, "REMOTE_ADDR") S(REMOTE_PORT, "REMOTE_PORT") S(URL_SCHEME, "wsgi.url_scheme")  \
+        S(REMOTE_USER, "REMOTE_USER") S(AUTH_TYPE, "AUTH_TYPE") S(BASIC, "Basic") S(ERROR_STATUS, "HEART_ERROR_STATUS")                      \
         S(INPUT, "wsgi.input") S(CONTENT_LENGTH, "CONTENT_LENGTH") S(HTTP, "http") S(HTTPS, "https") S(HTTP_1_0, "HTTP/1.0")                \
         S(HTTP_1_1, "HTTP/1.1") S(V_1_0, "1.0") S(V_1_1, "1.1") S(LOCALHOST, "localhost") S(PORT_80, "80") S(PORT_443, "443") S(EMPTY, "")
 enum ring_string {

@@ -68,6 +68,8 @@ class Request:
     @property
     def root_path(self) -> str: ...
     @property
+    def user(self) -> str: ...
+    @property
     def handler(self) -> int:
         """4294967295: no route of the app matched."""
     @property

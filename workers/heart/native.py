@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Native", "encoded", "framing", "send"]
 
 NO_HANDLER = 0xFFFFFFFF  # workers/README.md, "The report": no route of the app matched
+ERROR_HANDLER = 0xFFFE0000  # ipc.h, IPC_HANDLER_ERROR: and a status: heart itself failed the request, and the app is asked for the page
 _JSON_HEADERS = [("Content-Type", APPLICATION_JSON)]
 _TEXT_HEADERS = [("Content-Type", TEXT)]
 
@@ -45,9 +46,9 @@ class Native:
         """Call the handler of one request and send its answer."""
         try:
             number = raw.handler
-            if number == NO_HANDLER:
+            if number >= ERROR_HANDLER:
                 request = Request(raw)
-                self._answer(raw, request, self._app.handle_error(request, HTTPError(404)))
+                self._answer(raw, request, self._app.handle_error(request, HTTPError(404 if number == NO_HANDLER else number - ERROR_HANDLER)))
                 return
             endpoint = self._endpoints[number]
             if endpoint.is_async:

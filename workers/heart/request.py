@@ -41,6 +41,8 @@ class Source(Protocol):
     @property
     def root_path(self) -> str: ...
     @property
+    def user(self) -> str: ...
+    @property
     def headers(self) -> List[Tuple[str, str]]: ...
     @property
     def params(self) -> Dict[str, Any]: ...
@@ -114,6 +116,11 @@ class Request:
     def root_path(self) -> str:
         """Where the app is mounted; empty at the root."""
         return self._source.root_path
+
+    @property
+    def user(self) -> str:
+        """Who logged in at heart (`basic_auth` of the route); empty: nobody was asked to."""
+        return self._source.user
 
     @property
     def url(self) -> str:
@@ -259,6 +266,10 @@ class EnvironSource:
     @property
     def client(self) -> str:
         return cast(str, self._environ.get("REMOTE_ADDR", ""))
+
+    @property
+    def user(self) -> str:
+        return cast(str, self._environ.get("REMOTE_USER") or "").encode("latin-1", "replace").decode("utf-8", "replace")
 
     @property
     def root_path(self) -> str:

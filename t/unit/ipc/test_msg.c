@@ -82,7 +82,7 @@ sample(void)
                 .id = 0x1122334455667788, .arrived_us = 1, .deadline_us = 2, .generation = 3, .handler = 4, .flags = IPC_F_TLS | IPC_F_KEEP_ALIVE,
                 .http_minor = 1, .client_port = 65535, .server_port = 443, .content_length = 11, .method = span("POST"), .target = span("/a%2Fb?q"),
                 .path = span("/a%2Fb"), .query = span("q"), .host = span("example.com"), .client = span("2001:db8::1"), .server = span("::1"),
-                .root_path = span(""), .headers = sample_headers, .header_count = 3, .params = sample_params, .param_count = 2, .body = span("hello\0world"),
+                .root_path = span(""), .user = span("ada"), .headers = sample_headers, .header_count = 3, .params = sample_params, .param_count = 2, .body = span("hello\0world"),
         };
 }
 
@@ -114,6 +114,7 @@ START_TEST(a_request_comes_through)
         span_is(got.client, "2001:db8::1");
         span_is(got.server, "::1");
         span_is(got.root_path, "");
+        span_is(got.user, "ada");
         ck_assert_uint_eq(got.header_count, 3);
         span_is(got.headers[0].name, "host"); /* known names come back as the table writes them */
         span_is(got.headers[0].value, "example.com");
@@ -193,7 +194,7 @@ static const struct { const char *what; size_t offset; uint32_t value; size_t by
         { "one header more", offsetof(struct message_head, header_count), 4, 2 },
         { "one header less", offsetof(struct message_head, header_count), 2, 2 },
         { "one parameter more", offsetof(struct message_head, param_count), 3, 1 },
-        { "reserved bytes", offsetof(struct message_head, _zero), 1, 2 },
+        { "a user beyond the head", offsetof(struct message_head, user_bytes), 65535, 2 },
         { "a text beyond the head", offsetof(struct message_head, text_bytes), UINT32_MAX, 4 },
         { "a text that eats the next", offsetof(struct message_head, text_bytes), 200, 4 },
         { "a text that is shorter", offsetof(struct message_head, text_bytes) + 4, 0, 4 },

@@ -82,6 +82,22 @@ static const char *const full[] = {
         "\"status\":200,\"bytes\":1234,\"duration_us\":567,\"route\":\"/a\",\"referer\":\"https://x.example/\",\"user_agent\":\"curl/8\"}\n"),
 };
 
+static const struct { enum access_format format; const char *user, *said; } users[] = {
+        { ACCESS_COMMON, "J\xc3\xbcrgen \"M\"", "192.0.2.7 - J\\xc3\\xbcrgen\\x20\\\"M\\\" [" }, /* one column still */
+        { ACCESS_COMMON, "", "192.0.2.7 - - [" },
+        { ACCESS_JSON, "J\xc3\xbcrgen \"M\"", "\"client\":\"192.0.2.7\",\"user\":\"J\xc3\xbcrgen \\\"M\\\"\"," },
+        { ACCESS_JSON, "", "\"client\":\"192.0.2.7\",\"host\"" },
+};
+
+START_TEST(who_logged_in)
+{
+        struct access_entry e = entry();
+
+        e.user = span_of(users[_i].user);
+        ck_assert_msg(strstr(line_of(users[_i].format, &e), users[_i].said) != NULL, "%s", text);
+}
+END_TEST
+
 START_TEST(line_has_its_format)
 {
         struct access_entry e = entry();
@@ -268,6 +284,7 @@ main(void)
         tcase_add_checked_fixture(t, setup, teardown);
         tcase_add_loop_test(t, line_has_its_format, 0, 3);
         tcase_add_loop_test(t, line_without_a_request, 0, 3);
+        LOOP(t, who_logged_in, users);
         tcase_add_test(t, text_from_outside_is_escaped);
         tcase_add_loop_test(t, endless_text_is_cut, 0, 3);
         tcase_add_test(t, text_that_just_fits_is_not_cut);

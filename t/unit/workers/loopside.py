@@ -49,7 +49,7 @@ class CRequest(c.Structure):
         ("id", c.c_uint64), ("arrived_us", c.c_uint64), ("deadline_us", c.c_uint64), ("generation", c.c_uint64), ("handler", c.c_uint32),
         ("flags", c.c_uint16), ("http_minor", c.c_uint8), ("client_port", c.c_uint16), ("server_port", c.c_uint16), ("content_length", c.c_int64),
         ("method", Span), ("target", Span), ("path", Span), ("query", Span), ("host", Span), ("client", Span), ("server", Span),
-        ("root_path", Span), ("headers", c.POINTER(Field)), ("header_count", c.c_uint16), ("params", c.POINTER(Field)), ("param_count", c.c_uint8),
+        ("root_path", Span), ("user", Span), ("headers", c.POINTER(Field)), ("header_count", c.c_uint16), ("params", c.POINTER(Field)), ("param_count", c.c_uint8),
         ("body", Span),
     ]
 
@@ -158,7 +158,7 @@ class World:
     def send(self, method: bytes = b"GET", path: bytes = b"/", target: Optional[bytes] = None, query: bytes = b"", headers: Iterable[Tuple[bytes, bytes]] = (),
              body: bytes = b"", params: Iterable[Tuple[bytes, bytes, int]] = (), flags: int = KEEP_ALIVE, content_length: Optional[int] = None,
              client: bytes = b"192.0.2.1", server: bytes = b"127.0.0.1", root_path: bytes = b"", minor: int = 1, handler: int = 3, deadline_us: int = 0,
-             host: bytes = b"example.com", id: int = 42, ring_bell: bool = True) -> Tuple[int, int]:
+             host: bytes = b"example.com", user: bytes = b"", id: int = 42, ring_bell: bool = True) -> Tuple[int, int]:
         """Publish one request: (slot, generation)."""
         fields = [field(n, v) for n, v in headers]
         values = [field(n, v, kind) for n, v, kind in params]
@@ -167,7 +167,7 @@ class World:
         if content_length is None:
             content_length = len(body) if body else -1
         request = CRequest(id, int(time.monotonic() * 1e6), deadline_us, 9, handler, flags, minor, 50123, 8080, content_length, span(method), span(target),
-                           span(path), span(query), span(host), span(client), span(server), span(root_path), (Field * len(fields))(*fields), len(fields),
+                           span(path), span(query), span(host), span(client), span(server), span(root_path), span(user), (Field * len(fields))(*fields), len(fields),
                            (Field * len(values))(*values), len(values), span(body))
         slot, generation, chunk = c.c_uint32(), c.c_uint32(), c.c_uint32(NO_CHUNK)
         check(lib().ipc_slot_claim(self.lane, c.byref(slot), c.byref(generation)))

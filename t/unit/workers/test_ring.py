@@ -190,6 +190,17 @@ class Environ(RingTest):
         env = self.environ(server=b"::1", minor=0)
         self.assertEqual((env["SERVER_NAME"], env["SERVER_PORT"], env["SERVER_PROTOCOL"]), ("::1", "8080", "HTTP/1.0"))
 
+    def test_who_logged_in_and_what_went_wrong(self) -> None:
+        env = self.environ(headers=[(b"remote-user", b"eve"), (b"heart-error-status", b"200")])
+        self.assertFalse({"REMOTE_USER", "AUTH_TYPE", "HEART_ERROR_STATUS"} & set(env), "a client cannot say who it is")
+        env = self.environ(user="J\u00fcrgen".encode(), handler=0xFFFE0000 + 502)
+        self.assertEqual((env["REMOTE_USER"], env["AUTH_TYPE"], env["HEART_ERROR_STATUS"]), ("J\xc3\xbcrgen", "Basic", "502"))
+        self.assertNotIn("HEART_ERROR_STATUS", self.environ(handler=0xFFFFFFFF))
+        q = self.take(user="J\u00fcrgen".encode())
+        self.assertEqual(q.user, "J\u00fcrgen")
+        q.respond(204, [], b"")
+        self.world.answer()
+
     def test_each_environ_is_fresh(self) -> None:
         base = dict(BASE)
         first = self.environ(base, headers=[(b"x-a", b"1")])
