@@ -68,6 +68,8 @@ ROUTER_SOURCES := $(call sources_in,router/*.c)
 IPC_SOURCES := $(call sources_in,ipc/*.c)
 SERVER_SOURCES := $(filter-out $(PROGRAM_SOURCES),$(call sources_in,server/*.c))
 RING_SOURCES := $(call sources_in,workers/heart/*.c)
+# What of the extension knows neither Python nor ipc/: an archive of its own, so that unit tests and fuzzers can link it.
+FORM_SOURCES := workers/heart/multipart.c workers/heart/urlencoded.c
 PACKAGE_FILES := $(call sources_in,workers/heart/*.py) $(call sources_in,workers/heart/*.pyi) $(call sources_in,workers/heart/py.typed)
 UNIT_SOURCES := $(call sources_in,t/unit/*/test_*.c)
 UNIT_HELPERS := $(filter-out $(UNIT_SOURCES),$(call sources_in,t/unit/*/*.c))
@@ -87,7 +89,7 @@ LOAD_PROGRAM := $B/t/bench/load
 # ---- build ------------------------------------------------------------------------------------------------------------------
 .PHONY: all archives tests
 all: archives $(PROGRAMS) $(PACKAGE) $(COMPILED)
-archives: $B/librouter.a $B/libipc.a $B/libserver.a
+archives: $B/librouter.a $B/libipc.a $B/libserver.a $B/libforms.a
 tests: all $B/docs $(UNIT_PROGRAMS) $(FUZZ_PROGRAMS) $(LOAD_PROGRAM)
 
 $B/obj/%.o: $S/%.c config.mk
@@ -97,7 +99,8 @@ $B/obj/%.o: $S/%.c config.mk
 $B/librouter.a: $(call objects,$(ROUTER_SOURCES))
 $B/libipc.a: $(call objects,$(IPC_SOURCES))
 $B/libserver.a: $(call objects,$(SERVER_SOURCES))
-$B/librouter.a $B/libipc.a $B/libserver.a:
+$B/libforms.a: $(call objects,$(FORM_SOURCES))
+$B/librouter.a $B/libipc.a $B/libserver.a $B/libforms.a:
 	@mkdir -p $(@D)
 	@rm -f $@
 	$(call say,ar)$(AR) rcs $@ $^
@@ -147,10 +150,13 @@ $B/t/unit/ipc/%: $B/obj/t/unit/ipc/%.o $(call helpers_of,ipc) $B/libipc.a
 $B/t/unit/server/%: $B/obj/t/unit/server/%.o $(call helpers_of,server) $B/libserver.a $B/librouter.a $B/libipc.a
 	@mkdir -p $(@D)
 	$(call say,ld)$(LINK) -o $@ $^ $(SERVER_LIBS) $(CODING_TEST_LIBS) $(CHECK_LIBS)
+$B/t/unit/workers/%: $B/obj/t/unit/workers/%.o $(call helpers_of,workers) $B/libforms.a
+	@mkdir -p $(@D)
+	$(call say,ld)$(LINK) -o $@ $^ $(CHECK_LIBS)
 $B/obj/t/unit/%.o: FLOOR_CFLAGS += $(CHECK_CFLAGS)
 
 # A fuzz target is LLVMFuzzerTestOneInput; here replay.c feeds it the corpus, under `make fuzz` libFuzzer does.
-$B/t/fuzz/fuzz_%: $B/obj/t/fuzz/fuzz_%.o $B/obj/t/fuzz/replay.o $B/libserver.a $B/librouter.a $B/libipc.a
+$B/t/fuzz/fuzz_%: $B/obj/t/fuzz/fuzz_%.o $B/obj/t/fuzz/replay.o $B/libforms.a $B/libserver.a $B/librouter.a $B/libipc.a
 	@mkdir -p $(@D)
 	$(call say,ld)$(LINK) -o $@ $^ $(SERVER_LIBS)
 $B/t/bench/bench_%: $B/obj/t/bench/bench_%.o $B/libserver.a $B/librouter.a $B/libipc.a
@@ -178,7 +184,7 @@ check-e2e: all
 FUZZ_CC = clang
 FUZZ_SECONDS = 60
 FUZZ_FLAGS = -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
-FUZZ_FLOORS := $(patsubst %.c,$B/fuzz/obj/%.o,$(ROUTER_SOURCES) $(IPC_SOURCES) $(SERVER_SOURCES))
+FUZZ_FLOORS := $(patsubst %.c,$B/fuzz/obj/%.o,$(ROUTER_SOURCES) $(IPC_SOURCES) $(SERVER_SOURCES) $(FORM_SOURCES))
 $B/fuzz/obj/%.o: $S/%.c config.mk
 	@mkdir -p $(@D)
 	$(call say,fuzz)$(FUZZ_CC) -std=gnu11 -pthread $(HEART_CPPFLAGS) $(FLOOR_CFLAGS) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link $(DEPFLAGS) -c -o $@ $<

@@ -529,6 +529,13 @@ ring_exec(PyObject *module)
         st->disconnected = PyErr_NewExceptionWithDoc("heart._ring.Disconnected", "The client, or the loop that spoke with it, is gone.", PyExc_OSError, NULL);
         if (!st->disconnected || module_add(module, "Disconnected", st->disconnected) < 0)
                 return -1;
+        st->form_error = PyErr_NewExceptionWithDoc("heart._ring.FormError", "(status, sentence): a form that is none, or larger than it may be.", PyExc_ValueError, NULL);
+        if (!st->form_error || module_add(module, "FormError", st->form_error) < 0)
+                return -1;
+        PyTypeObject *form_type = type_add(module, &form_spec, "Form");
+        if (!form_type)
+                return -1;
+        Py_DECREF(form_type); /* the module's own reference keeps it */
         if (!(st->ring_type = type_add(module, &ring_spec, "Ring")) || !(st->request_type = type_add(module, &request_spec, "Request")))
                 return -1;
 #if PY_VERSION_HEX < 0x030A0000
@@ -560,6 +567,7 @@ ring_traverse(PyObject *module, visitproc visit, void *arg)
         Py_VISIT(st->ring_type);
         Py_VISIT(st->request_type);
         Py_VISIT(st->disconnected);
+        Py_VISIT(st->form_error);
         Py_VISIT(st->base);
         Py_VISIT(st->base_template);
         Py_VISIT(st->uuid_type);
@@ -575,6 +583,7 @@ ring_clear(PyObject *module)
         Py_CLEAR(st->ring_type);
         Py_CLEAR(st->request_type);
         Py_CLEAR(st->disconnected);
+        Py_CLEAR(st->form_error);
         Py_CLEAR(st->base);
         Py_CLEAR(st->base_template);
         Py_CLEAR(st->uuid_type);
@@ -597,6 +606,11 @@ ring_module_free(void *module)
                 ring_clear(module);
 }
 
+PyDoc_STRVAR(parse_query_doc, "parse_query(text, fields, /)\n--\n\nThe (name, value) pairs of an urlencoded text, decoded as UTF-8. ValueError when there are more than `fields`.");
+static PyMethodDef module_methods[] = {
+        { "parse_query", form_parse_query, METH_VARARGS, parse_query_doc },
+        { NULL, NULL, 0, NULL },
+};
 static PyModuleDef_Slot module_slots[] = {
         { Py_mod_exec, ring_exec },
 #if PY_VERSION_HEX >= 0x030C0000
@@ -606,7 +620,7 @@ static PyModuleDef_Slot module_slots[] = {
 };
 PyDoc_STRVAR(module_doc, "Requests taken from shared memory, and their answers. Private to the package heart; see ipc/README.md for the memory.");
 static struct PyModuleDef module_def = {
-        .m_base = PyModuleDef_HEAD_INIT, .m_name = "heart._ring", .m_doc = module_doc, .m_size = sizeof(struct ring_state),
+        .m_base = PyModuleDef_HEAD_INIT, .m_name = "heart._ring", .m_doc = module_doc, .m_size = sizeof(struct ring_state), .m_methods = module_methods,
         .m_slots = module_slots, .m_traverse = ring_traverse, .m_clear = ring_clear, .m_free = ring_module_free,
 };
 

@@ -1,7 +1,7 @@
 /* _ring.h - what the files of the extension heart._ring share. Private to workers/heart/.
  * SPDX-License-Identifier: MIT
  * A plain C core over ipc/, then a thin Python face: _ring.c the module and class Ring, _request.c class Request, _body.c its input,
- * _answer.c its answer, _environ.c the WSGI environ.
+ * _answer.c its answer, _environ.c the WSGI environ; _form.c, over multipart.c and urlencoded.c, class Form.
  *
  * Threads: everything here is touched with the GIL held, except what stands behind struct lane's `put` mutex. Whatever waits lets go of the GIL.
  * Lifetimes: a Ring owns its lanes; a Request holds a reference to its Ring and its lane, so memory is unmapped when the last Request that was
@@ -42,7 +42,7 @@ struct request;
 /* (GIL) One per module object. */
 struct ring_state {
         PyTypeObject *ring_type, *request_type;
-        PyObject *disconnected;                    /* the exception */
+        PyObject *disconnected, *form_error;       /* exceptions */
         PyObject *strings[STR_COUNT];
         PyObject *methods[METHOD_COUNT];
         PyObject *header_names[IPC_H_COUNT], *header_keys[IPC_H_COUNT];
@@ -143,6 +143,10 @@ PyObject *body_read(PyObject *self, PyObject *const *args, Py_ssize_t count);
 PyObject *body_readline(PyObject *self, PyObject *const *args, Py_ssize_t count);
 PyObject *body_readlines(PyObject *self, PyObject *const *args, Py_ssize_t count);
 PyObject *body_next_line(PyObject *self);
+
+/* _form.c */
+extern PyType_Spec form_spec;
+PyObject *form_parse_query(PyObject *module, PyObject *args);
 
 /* _answer.c */
 PyObject *answer_respond(PyObject *self, PyObject *const *args, Py_ssize_t count);
