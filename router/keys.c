@@ -507,6 +507,7 @@ keys_read_one(struct keys_reader *r, const struct key *k, const struct yaml_node
                 return -EINVAL;
         }
         err = store(r, k, value, path, field);
+        r->path = path;
         if (err == 0 && k->read != NULL)
                 err = k->read(r, k, value, field);
         if (err == 0 && r->origins != NULL && !has_parts)

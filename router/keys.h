@@ -66,6 +66,7 @@ struct keys_reader {
         struct diags *diags;
         const char *base_dir;       /* for KEY_PATH */
         struct key_origins *origins; /* may be NULL */
+        const char *path;           /* while a key's `read` runs: where the key stands, such as routes[3].compress */
         bool _in_list;              /* keys.c's own: defaults within lists are not shown */
 };
 

@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 
 #include "keys.h"
+#include "route_coding.h"
 
 enum route_action { ROUTE_NONE, ROUTE_RESPOND, ROUTE_STATIC, ROUTE_REDIRECT, ROUTE_PYTHON, ROUTE_APP };
 
@@ -103,6 +104,8 @@ struct route {
         uint64_t timeout_ms;         /* 0: limits.handler_timeout */
         uint64_t body;               /* limits.body of this route; UINT64_MAX: the global one. So are the two below */
         uint64_t body_buffer, body_min_rate;
+        struct route_compress compress;
+        struct route_decompress decompress;
         uint32_t app_index;          /* set by server/: index in conf->apps, UINT32_MAX: none */
         uint32_t handler;            /* set by server/: a native app's own number of the decorated route or `python:` target; UINT32_MAX: none */
         const char *root_path;       /* set by server/ for APP and PYTHON: "" or the prefix that belongs to the mount, "/shop" */

@@ -56,6 +56,13 @@ framing_of(const struct request *r, unsigned status, int64_t length)
         return r->head.minor == 0 ? BODY_UNTIL_CLOSE : BODY_CHUNKED;
 }
 
+/* Is the body of an answer that came in one record all there? One for HEAD may come without it: then its length is what a GET would have. */
+static bool
+is_whole(const struct request *r, const struct ipc_answer *a, int64_t length)
+{
+        return (length < 0 || length == (int64_t)a->body.len) && (a->body.len > 0 || !r->head_only);
+}
+
 int
 answer_head(struct request *r, const uint8_t *payload, size_t len, bool end)
 {
@@ -79,6 +86,12 @@ answer_head(struct request *r, const uint8_t *payload, size_t len, bool end)
         }
         if (end && length < 0 && !r->head_only)
                 length = (int64_t)a.body.len;
+        if (end && r->policy->compress != NULL && is_whole(r, &a, length)) { /* its length is known also when it is compressed */
+                struct span body = { a.body.ptr, a.body.len };
+
+                outgoing_whole(&h, &body, 1);
+                return 0;
+        }
         kind = framing_of(r, a.status, length);
         outgoing_end(&h, kind, length >= 0 ? (uint64_t)length : 0);
         return answer_body(r, (struct span){ a.body.ptr, a.body.len });
@@ -97,7 +110,7 @@ answer_body(struct request *r, struct span bytes)
                 lane_ack(r, (uint32_t)all.len);
                 return 0;
         }
-        if (r->framing == BODY_LENGTH && bytes.len > r->answer_left) {
+        if (r->promised && bytes.len > r->answer_left) {
                 log_warning("request %llu: the app sent more than its Content-Length; the rest was dropped", (unsigned long long)r->id);
                 bytes.len = (size_t)r->answer_left;
         }
@@ -109,11 +122,13 @@ answer_body(struct request *r, struct span bytes)
 void
 answer_end(struct request *r)
 {
+        if (r->answer == ANSWER_COMPLETE)
+                return;
         if (r->answer != ANSWER_STARTED) {
                 request_fail(r, 500, false);
                 return;
         }
-        if (r->framing == BODY_LENGTH && r->answer_left > 0 && !r->head_only) {
+        if (r->promised && r->answer_left > 0 && !r->head_only) {
                 log_error("request %llu: the app sent %llu bytes less than its Content-Length; closing", (unsigned long long)r->id,
                           (unsigned long long)r->answer_left);
                 request_answer_abort(r);

@@ -81,6 +81,8 @@ struct conf {
         struct route_basic_auth basic_auth; /* of routes that say nothing; likewise the next two */
         struct route_auth auth;
         struct route_errors errors;
+        struct route_compress compress;     /* of routes that say nothing, and of answers that no route makes */
+        struct route_decompress decompress; /* of routes that say nothing */
         struct conf_logs logs;
         uint32_t _include;              /* conf.c's own: `include:` is gone by the time keys are read */
 };

@@ -379,6 +379,7 @@ loop_free(struct loop *l)
                 free(b);
         }
         auth_cache_free(l->auth_cache);
+        encoders_fini(&l->encoders);
         access_log_free(l->access_log);
         router_scratch_free(l->scratch);
         if (l->epoll_fd >= 0)

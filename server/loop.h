@@ -10,6 +10,7 @@
 
 #include "access_log.h"
 #include "board.h"
+#include "encoder.h"
 #include "generation.h"
 #include "heritage.h"
 #include "response.h"
@@ -72,6 +73,7 @@ struct loop {
         uint32_t buffer_count;
         struct request *requests;       /* (l) free requests */
         uint32_t request_count;
+        struct encoders encoders;       /* (l) what compresses answers */
         bool draining, retiring;        /* (l) */
         bool done_said;                 /* (l) the last connection went after either of them */
         bool poked;                     /* (l) somebody wrote our eventfd: perhaps a pyworker that hands a wake-up back */

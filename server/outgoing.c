@@ -1,10 +1,9 @@
 /* outgoing.c - an answer's head and body on their way out. Contract in outgoing.h.
  * SPDX-License-Identifier: MIT
  * From: dispatch.c, serve_file.c, request.c (failures), answer.c (Python).   To: response.c writes bytes into conn->out.   Runs in: the owning loop. */
-#include "outgoing.h"
+#include "outgoing_priv.h"
 
 #include <assert.h>
-#include <strings.h>
 
 void
 outgoing_begin(struct outgoing *h, struct request *r, unsigned status)
@@ -13,35 +12,11 @@ outgoing_begin(struct outgoing *h, struct request *r, unsigned status)
         response_begin(&r->conn->out, status, r->head.minor, &r->conn->loop->date);
 }
 
-/* What compression and the like want to know about the answer. */
-static void
-note_field(struct outgoing *h, enum ipc_header_id id, struct span value)
-{
-        switch (id) {
-        case IPC_H_CONTENT_TYPE:
-                h->type = value;
-                break;
-        case IPC_H_ETAG:
-                h->etag = value;
-                break;
-        case IPC_H_CONTENT_ENCODING:
-        case IPC_H_CONTENT_RANGE:
-                h->encoded = true;
-                break;
-        case IPC_H_CACHE_CONTROL:
-                h->encoded = h->encoded || (value.len >= 12 && memmem(value.ptr, value.len, "no-transform", 12) != NULL); /* RFC 9111, 5.2.2.6 */
-                break;
-        default:
-                break;
-        }
-}
-
 void
 outgoing_field(struct outgoing *h, enum ipc_header_id id, struct span name, struct span value)
 {
-        if (!h->policy->plain)
-                note_field(h, id, value);
-        response_header(&h->r->conn->out, name, value);
+        if (h->policy->compress == NULL || !coding_holds(h, id, name, value))
+                response_header(&h->r->conn->out, name, value);
 }
 
 void
@@ -50,8 +25,9 @@ outgoing_lines(struct outgoing *h, struct span lines)
         out_add_span(&h->r->conn->out, lines);
 }
 
-void
-outgoing_end(struct outgoing *h, enum body_kind kind, uint64_t length)
+/* The rest of the head. */
+static void
+end_head(struct outgoing *h, enum body_kind kind, uint64_t length)
 {
         struct request *r = h->r;
 
@@ -64,39 +40,85 @@ outgoing_end(struct outgoing *h, enum body_kind kind, uint64_t length)
 }
 
 void
+outgoing_end(struct outgoing *h, enum body_kind kind, uint64_t length)
+{
+        enum coding coding = CODING_IDENTITY;
+        struct request *r = h->r;
+        bool promised = kind == BODY_LENGTH;
+
+        if (h->policy->compress != NULL) {
+                coding = coding_choose(h, promised ? length : UINT64_MAX);
+                if (coding != CODING_IDENTITY && !r->head_only && !coding_open(h, coding, promised ? length : UINT64_MAX))
+                        coding = CODING_IDENTITY;
+                coding_lines(h, coding);
+        }
+        if (coding != CODING_IDENTITY)
+                kind = r->head.minor == 0 ? BODY_UNTIL_CLOSE : BODY_CHUNKED; /* how long it becomes is not known */
+        end_head(h, kind, length);
+        r->promised = promised;
+}
+
+void
 outgoing_whole(struct outgoing *h, const struct span *parts, size_t count)
 {
+        enum body_kind kind = response_has_body(h->status) ? BODY_LENGTH : BODY_NONE;
+        enum coding coding = CODING_IDENTITY;
         struct request *r = h->r;
+        struct span coded = { NULL, 0 };
         uint64_t length = 0;
 
         for (size_t i = 0; i < count; i++)
                 length += parts[i].len;
-        outgoing_end(h, response_has_body(h->status) ? BODY_LENGTH : BODY_NONE, length);
+        if (h->policy->compress != NULL) {
+                coding = kind == BODY_LENGTH ? coding_choose(h, length) : CODING_IDENTITY;
+                if (coding != CODING_IDENTITY)
+                        coded = coding_whole(h, coding, parts, count, length);
+                if (coded.ptr != NULL)
+                        parts = &coded, count = 1, length = coded.len;
+                coding_lines(h, coded.ptr != NULL ? coding : CODING_IDENTITY);
+        }
+        end_head(h, kind, length);
         for (size_t i = 0; i < count && !r->head_only && r->framing == BODY_LENGTH; i++)
                 outgoing_body(r, parts[i]);
         request_answer_complete(r);
 }
 
-void
-outgoing_body(struct request *r, struct span bytes)
+/* Bytes as they go over the wire but for their frame. */
+static void
+put(struct request *r, struct span bytes)
 {
         struct out *o = &r->conn->out;
 
-        assert(r->answer == ANSWER_STARTED && !r->head_only && r->framing != BODY_NONE);
         if (r->framing == BODY_CHUNKED)
                 response_chunk(o, bytes);
         else
                 out_add_span(o, bytes);
-        if (r->framing == BODY_LENGTH) {
+        r->answer_bytes += bytes.len;
+}
+
+void
+outgoing_body(struct request *r, struct span bytes)
+{
+        assert(r->answer == ANSWER_STARTED && !r->head_only && r->framing != BODY_NONE);
+        if (r->promised) {
                 assert(bytes.len <= r->answer_left);
                 r->answer_left -= bytes.len;
         }
-        r->answer_bytes += bytes.len;
+        put(r, r->encoder != NULL ? coding_add(r, bytes, ENCODER_MORE) : bytes);
+}
+
+void
+outgoing_flush(struct request *r)
+{
+        if (r->encoder != NULL && r->unflushed)
+                put(r, coding_add(r, SPAN_LIT(""), ENCODER_FLUSH));
 }
 
 void
 outgoing_finish(struct request *r)
 {
+        if (r->encoder != NULL)
+                put(r, coding_add(r, SPAN_LIT(""), ENCODER_END));
         if (r->framing == BODY_CHUNKED && !r->head_only)
                 response_last_chunk(&r->conn->out);
         request_answer_complete(r);

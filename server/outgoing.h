@@ -8,12 +8,18 @@
 #include "policy.h"
 #include "request.h"
 
+#define OUTGOING_VARY_MAX 6
+
 struct outgoing {
         struct request *r;
         const struct policy *policy;
         unsigned status;
         struct span type, etag;  /* as they passed; .ptr NULL: not there */
         bool encoded;            /* Content-Encoding, Content-Range or no-transform: the body must stay as it is */
+        /* outgoing_coding.c's: */
+        bool varies;             /* another client may get the body compressed, or not */
+        uint8_t vary_count;
+        struct span vary[OUTGOING_VARY_MAX], ranges; /* Vary, Accept-Ranges: held back as etag is */
 };
 
 /* Status line, Server and Date. */
@@ -29,6 +35,10 @@ void outgoing_whole(struct outgoing *h, const struct span *parts, size_t count);
 
 /* More of the body, framed. Bytes past the length that was promised are the caller's to cut (r->answer_left). */
 void outgoing_body(struct request *r, struct span bytes);
+/* What was given and waits within the compressor goes out, so that the client sees it now. */
+void outgoing_flush(struct request *r);
+/* The body will get no further: what compressed it is free for others. */
+void outgoing_encoder_done(struct request *r);
 /* All of the body was given: its end. The caller has seen to it that nothing is owed. */
 void outgoing_finish(struct request *r);
 

@@ -8,16 +8,21 @@
 #include <string.h>
 
 #include "auth_basic.h"
+#include "compress.h"
 #include "gates.h"
 
 /* route NULL: the global settings alone. ret holds the default's parts on entry. */
 static int
 build_parts(struct generation *g, const struct route *route, struct diags *d, struct policy *ret)
 {
-        int e = auth_basic_build(g, route, d, &ret->auth_basic);
+        int e = 0, one;
 
+        one = auth_basic_build(g, route, d, &ret->auth_basic);
+        e = one < 0 ? one : e;
+        one = compress_build(g, route, d, &ret->compress);
+        e = one < 0 && e != -ENOMEM ? one : e;
         ret->gates = gates_of(ret);
-        ret->plain = true;
+        ret->plain = ret->compress == NULL;
         return e;
 }
 

@@ -9,9 +9,11 @@
 #include "generation.h"
 
 struct auth_basic;    /* auth_basic.h */
+struct compress;
 
 struct policy {
         bool plain;     /* nothing touches answers: prebuilt replies go out as they are */
+        const struct compress *compress; /* NULL: answers go out as they are */
         uint32_t gates; /* bit of enum gate_place: which gates there are to pass */
         const struct auth_basic *auth_basic;
 };

@@ -20,6 +20,7 @@
 
 #define REQUESTS_KEPT 256          /* free requests that a loop keeps */
 #define HALF_CLOSE_GRACE_MS 200    /* a queued request whose client has closed its sending side may be taken for this long */
+#define UNFLUSHED_BELOW 16384      /* a compressor is flushed when fewer bytes than this wait for the client: with more, it has enough to read */
 #define SEND_FILE_PIECE (1u << 20) /* per call, so that one fast client does not hold the loop */
 
 const struct conf *
@@ -139,6 +140,7 @@ request_free(struct request *r)
         }
         if (r->file_fd >= 0)
                 close(r->file_fd);
+        outgoing_encoder_done(r);
         if (r->gathered.buf != NULL)
                 out_fini(&r->gathered);
         spool_free(r->spool);
@@ -452,6 +454,7 @@ request_answer_started(struct request *r, unsigned status, enum body_kind framin
         r->answer = ANSWER_STARTED;
         r->status = status;
         r->framing = framing;
+        r->promised = framing == BODY_LENGTH;
         r->answer_left = length;
         if (framing == BODY_UNTIL_CLOSE)
                 r->keep_alive = false;
@@ -552,6 +555,8 @@ request_step(struct request *r)
         case BODY_STATE_NONE:
                 break;
         }
+        if (r->unflushed && out_len(&r->conn->out) < UNFLUSHED_BELOW)
+                outgoing_flush(r);
         if (r->broken || r->pending)
                 return false;
         if (r->file_fd >= 0 && !send_file(r))

@@ -76,7 +76,10 @@ struct request {
         bool head_only;                    /* HEAD */
         bool keep_alive;                   /* after this answer */
         enum body_kind framing;
-        uint64_t answer_left;              /* BODY_LENGTH: bytes still owed */
+        bool promised;                     /* how long the body is was said beforehand, by its maker: */
+        uint64_t answer_left;              /* ... bytes still owed, before they are compressed */
+        struct encoder *encoder;           /* the body is compressed on its way out; NULL: as it is, or coded already */
+        bool unflushed;                    /* bytes of it may wait in there */
         uint64_t answer_bytes;             /* body bytes put out, for the log */
         uint32_t unacked;                  /* bytes of a pyworker's answer in conn->out that were not acknowledged */
         int file_fd;                       /* -1: none; sent when conn->out is empty */
