@@ -4,12 +4,13 @@
  * Runs in: the caller's thread; no globals but constants. */
 #include "route.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 
 #include "key_rows.h"
 #include "route_auth.h"
+#include "limit_keys.h"
+#include "nets.h"
 #include "target.h"
 
 /* In the order of the M_ bits; the last bit, M_OTHER, has no word: it can be matched only by naming no method. */
@@ -113,100 +114,17 @@ check_to(struct keys_reader *r, const struct key *k, const struct yaml_node *n, 
 
 /* ---- when: ------------------------------------------------------------------------------------------------------------------------ */
 
-/* The bits past the network's own are zero? Clears them. */
-static bool
-clear_host_bits(struct route_net *net)
-{
-        bool clean = true;
-
-        for (uint32_t bit = net->bits; bit < 128; bit++) {
-                uint8_t mask = (uint8_t)(0x80 >> bit % 8);
-
-                clean &= (net->addr.s6_addr[bit / 8] & mask) == 0;
-                net->addr.s6_addr[bit / 8] &= (uint8_t)~mask;
-        }
-        return clean;
-}
-
-static void
-net_text(const struct route_net *net, bool v4, char *out, size_t room)
-{
-        char addr[INET6_ADDRSTRLEN] = "";
-
-        inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? &net->addr.s6_addr[12] : &net->addr.s6_addr[0], addr, sizeof(addr));
-        snprintf(out, room, "%s/%u", addr, (unsigned)(net->bits - (v4 ? 96 : 0)));
-}
-
-/* "10.0.0.0/8", "fd00::/8", or one address alone. */
-static int
-read_net(struct keys_reader *r, const struct key *k, const struct yaml_node *n, const char *text, struct route_net *ret)
-{
-        const char *slash = strchr(text, '/');
-        size_t len = slash != NULL ? (size_t)(slash - text) : strlen(text);
-        char addr[INET6_ADDRSTRLEN] = "", right[INET6_ADDRSTRLEN + 4], hint[INET6_ADDRSTRLEN + 32];
-        uint32_t most = 128, bits = 0;
-        bool v4 = false;
-
-        if (len > 0 && len < sizeof(addr))
-                memcpy(addr, text, len);
-        if ((v4 = inet_pton(AF_INET, addr, &ret->addr.s6_addr[12]) == 1)) {
-                memset(&ret->addr.s6_addr[0], 0, 10);
-                ret->addr.s6_addr[10] = ret->addr.s6_addr[11] = 0xff;
-                most = 32;
-        } else if (inet_pton(AF_INET6, addr, &ret->addr) != 1) {
-                keys_error(r, n, "write a network such as 10.0.0.0/8 or fd00::/8, or one address", "\"%s\": \"%.60s\" is no IP address", k->name, text);
-                return -EINVAL;
-        }
-        if (slash != NULL && (strlen(slash + 1) > 3 || strspn(slash + 1, "0123456789") != strlen(slash + 1) || slash[1] == '\0'))
-                bits = UINT32_MAX;
-        else
-                for (const char *p = slash != NULL ? slash + 1 : ""; *p != '\0'; p++)
-                        bits = bits * 10 + (uint32_t)(*p - '0');
-        if (bits > most) {
-                keys_error(r, n, NULL, "\"%s\": \"%.60s\" wants 0 to %u bits behind the slash", k->name, text, (unsigned)most);
-                return -EINVAL;
-        }
-        ret->bits = (slash != NULL ? bits : most) + (v4 ? 96 : 0);
-        if (!clear_host_bits(ret)) {
-                net_text(ret, v4, right, sizeof(right));
-                snprintf(hint, sizeof(hint), "did you mean %s?", right);
-                keys_error(r, n, hint, "\"%s\": \"%.60s\" has bits set past its %u", k->name, text, (unsigned)bits);
-                return -EINVAL;
-        }
-        return 0;
-}
-
 static int
 read_nets(struct keys_reader *r, const struct key *k, const struct yaml_node *n, void *field)
 {
         struct route_when *w = (struct route_when *)(void *)((char *)field - k->offset);
-        struct route_net *nets = arena_alloc(r->arena, (w->source.count + 1) * sizeof(*nets));
-        int err = 0;
 
-        if (nets == NULL)
-                return -ENOMEM;
         if (w->source.count == 0) {
                 keys_error(r, n, "leave it away to take every client", "\"%s\" is empty: the route could never match", k->name);
                 return -EINVAL;
         }
-        for (size_t i = 0; i < w->source.count; i++)
-                if (read_net(r, k, n->kind == YAML_SEQ ? n->items[i] : n, w->source.list[i], &nets[i]) < 0)
-                        err = -EINVAL;
-        w->nets = nets;
         w->net_count = w->source.count;
-        return err;
-}
-
-/* A field's name as RFC 9110, 5.1, has it. */
-static bool
-is_token(const char *s)
-{
-        const char *start = s;
-
-        for (; *s != '\0'; s++)
-                if ((unsigned char)*s <= 0x20 || (unsigned char)*s >= 0x7f || strchr("\"(),/:;<=>?@[\\]{}", *s) != NULL)
-                        return false;
-        return s > start;
+        return nets_read(r, k, n, &w->source, false, &w->nets);
 }
 
 /* A value is asked for as a whole, within what the server keeps of one. */
@@ -239,7 +157,7 @@ check_header_names(struct keys_reader *r, const struct key *k, const struct yaml
                         if (*p >= 'A' && *p <= 'Z')
                                 *p |= 0x20;
                 map->keys[i] = low;
-                if (!is_token(low)) {
+                if (!name_is_token(low)) {
                         keys_error(r, n->pairs[i].key, NULL, "\"%s\": \"%.60s\" is no name of a header", k->name, low);
                         err = -EINVAL;
                 }
@@ -260,7 +178,7 @@ check_fact_names(struct keys_reader *r, const struct key *k, const struct yaml_n
         int err = check_values(r, k, n, map);
 
         for (size_t i = 0; i < map->count; i++)
-                if (cookies ? !is_token(map->keys[i]) : map->keys[i][0] == '\0') {
+                if (cookies ? !name_is_token(map->keys[i]) : map->keys[i][0] == '\0') {
                         keys_error(r, n->pairs[i].key, NULL, "\"%s\": \"%.60s\" is no name of a %s", k->name, map->keys[i], cookies ? "cookie" : "parameter");
                         err = -EINVAL;
                 }

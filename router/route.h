@@ -58,6 +58,26 @@ enum route_slash { SLASH_STRICT, SLASH_REDIRECT, SLASH_IGNORE };  /* in the orde
 
 struct route_net { struct in6_addr addr; uint32_t bits; };        /* IPv4 is v4-mapped, its bits count from 96; what lies past the bits is zero */
 
+/* Who may come. unix in a list is a network of its own (nets.h). */
+struct route_access {
+        struct place place;          /* of the map; line 0: no `access` */
+        struct key_strs allow, deny;
+        const struct route_net *allow_nets, *deny_nets; /* as many as texts */
+};
+
+enum rate_part_kind { RATE_BY_IP, RATE_BY_ROUTE, RATE_BY_HEADER, RATE_BY_COOKIE };
+struct rate_part { enum rate_part_kind kind; const char *name; /* of the header, in lower case, or the cookie */ };
+/* One rule of `rate_limit`. */
+struct route_rate {
+        struct place place;
+        struct key_strs key;         /* as written; parts says the same, checked */
+        const struct rate_part *parts;
+        uint32_t limit;
+        uint64_t window_ms;          /* whole seconds */
+        uint32_t ipv4_prefix, ipv6_prefix;
+        bool headers;
+};
+
 /* Conditions beside path, selector and method; all of them must hold. In the maps a value is exact text, or "*": there, with any value. */
 struct route_when {
         struct place place;          /* of the map; line 0: no `when` */
@@ -106,6 +126,10 @@ struct route {
         uint64_t body_buffer, body_min_rate;
         struct route_compress compress;
         struct route_decompress decompress;
+        struct route_access access;
+        struct key_list rate_limit;  /* of route_rate */
+        uint32_t in_flight;          /* requests of this route at once; 0 with the key given: not even those for all */
+        uint64_t identity;           /* set by server/: of the row of the file, also in the routes of a native app that it mounts (route_identity.h) */
         uint32_t app_index;          /* set by server/: index in conf->apps, UINT32_MAX: none */
         uint32_t handler;            /* set by server/: a native app's own number of the decorated route or `python:` target; UINT32_MAX: none */
         const char *root_path;       /* set by server/ for APP and PYTHON: "" or the prefix that belongs to the mount, "/shop" */

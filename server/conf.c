@@ -16,6 +16,8 @@
 #include "../ipc/ipc.h"
 #include "../router/key_rows.h"
 #include "../router/route_auth.h"
+#include "../router/limit_keys.h"
+#include "../router/nets.h"
 #include "../router/target.h"
 #include "access_log.h"
 #include "conf_priv.h"
@@ -244,6 +246,16 @@ read_listen(struct keys_reader *r, const struct key *k, const struct yaml_node *
         }
         *(struct key_list *)field = (struct key_list){ list, kept };
         return err;
+}
+
+static const char *const PROXY_HEADERS[] = { "any", "x-forwarded", "forwarded", NULL };
+
+static int
+read_trusted(struct keys_reader *r, const struct key *k, const struct yaml_node *n, void *field)
+{
+        struct conf *c = (struct conf *)(void *)((char *)field - k->offset);
+
+        return nets_read(r, k, n, &c->trusted.proxies, true, &c->trusted.nets);
 }
 
 #include "conf_keys.def"

@@ -23,7 +23,7 @@ struct conf_keep_alive { uint64_t set; uint64_t timeout_ms; uint32_t requests; }
 struct conf_limits {
         uint64_t set;                   /* which keys were given here */
         uint64_t request_line, header;
-        uint32_t header_count;
+        uint32_t header_count, in_flight;
         uint64_t body, body_buffer;
         uint64_t header_timeout_ms, body_min_rate, handler_timeout_ms, send_timeout_ms, send_min_rate, tls_handshake_timeout_ms;
         struct conf_keep_alive keep_alive;
@@ -62,6 +62,9 @@ struct conf_app {
 };
 struct conf_access_log { const char *path; /* NULL: off; "-": stderr */ uint32_t format; };
 struct conf_error_log  { const char *path; uint32_t level; /* index in LOG_LEVELS */ };
+struct conf_rates { uint64_t memory; };
+enum proxy_header { PROXY_HEADER_ANY, PROXY_HEADER_X, PROXY_HEADER_FORWARDED }; /* in the order of the words of `proxy_header` */
+struct conf_trusted { struct key_strs proxies; const struct route_net *nets; /* as many */ };
 struct conf_logs { struct conf_access_log access; struct conf_error_log error; };
 
 struct conf {
@@ -74,7 +77,12 @@ struct conf {
         struct conf_queue queue;
         struct conf_limits limits;
         struct conf_spool spool;
+        uint32_t proxy_header;          /* enum proxy_header */
         uint64_t drain_timeout_ms;
+        struct route_access access;     /* of routes without their own, and requests that no route takes */
+        struct key_list rate_limit;     /* of route_rate; likewise */
+        struct conf_rates rates;
+        struct conf_trusted trusted;
         struct key_list apps;           /* of conf_app; the implicit one is last when any route needs it */
         struct key_list routes;         /* of route: as in the file, app_index set */
         uint32_t trailing_slash;        /* enum route_slash: of routes that say nothing */

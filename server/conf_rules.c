@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "route_identity.h"
+
 static const char PYTHON_APP[] = "python"; /* the app that serves `python:` routes */
 
 /* ---- listeners ------------------------------------------------------------------------------------------------------------------- */
@@ -295,7 +297,7 @@ check_errors_apps(struct keys_reader *r, const struct conf *c)
 static void
 check_route(struct keys_reader *r, const struct yaml_node *node, const struct conf *c, struct route *route)
 {
-        const struct yaml_node *when = yaml_get(node, "when");
+        const struct yaml_node *when = yaml_get(node, "when"), *access = yaml_get(node, "access");
 
         route->app_index = route->handler = UINT32_MAX;
         find_auth_app(c, &route->auth);
@@ -304,6 +306,8 @@ check_route(struct keys_reader *r, const struct yaml_node *node, const struct co
                 route->trailing_slash = c->trailing_slash;
         if (when != NULL && when->kind == YAML_NULL) /* elsewhere a map with nothing under it is as good as none; here that would open the route to everybody */
                 conf_finding(r, DIAG_ERROR, when->place, "leave it away for a route without conditions", "\"when\" holds no condition");
+        if (access != NULL && access->kind == YAML_NULL)
+                conf_finding(r, DIAG_ERROR, access->place, "to let everybody in write deny: []", "\"access\" holds neither \"allow\" nor \"deny\"");
         if (route->methods == 0)
                 route->methods = M_ANY;
         if (!keys_is_set(&route_keys, route->set, "body"))
@@ -315,6 +319,7 @@ check_route(struct keys_reader *r, const struct yaml_node *node, const struct co
         if (node->kind != YAML_MAP)
                 return;
         check_action(r, node, route);
+        route->identity = route_identity(route);
         if (route->action == ROUTE_STATIC && route->methods == M_ANY)
                 route->methods = M_GET | M_HEAD; /* a file is read: what would change it gets 405 */
         if (route->action == ROUTE_APP || route->action == ROUTE_PYTHON)
@@ -367,6 +372,7 @@ int
 conf_check(struct keys_reader *r, const struct yaml_node *root, struct conf *c)
 {
         size_t errors = r->diags->error_count;
+        const struct yaml_node *access;
         int e;
 
         check_listeners_differ(r, c);
@@ -379,6 +385,9 @@ conf_check(struct keys_reader *r, const struct yaml_node *root, struct conf *c)
                 return e;
         find_auth_app(c, &c->auth);
         check_errors_apps(r, c);
+        access = yaml_get(root, "access");
+        if (access != NULL && access->kind == YAML_NULL)
+                conf_finding(r, DIAG_ERROR, access->place, "to let everybody in write deny: []", "\"access\" holds neither \"allow\" nor \"deny\"");
         check_routes(r, yaml_get(root, "routes"), c);
         if (r->diags->error_count == errors && errors == 0)
                 check_apps_are_used(r, c);

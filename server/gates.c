@@ -3,7 +3,9 @@
  * From: request.c with a match.   To: dispatch.c, once all are passed.   Runs in: the owning loop. */
 #include "gates.h"
 
+#include "access.h"
 #include "auth_basic.h"
+#include "rate_limit.h"
 
 typedef enum gate_verdict (*gate_fn)(struct request *r);
 
@@ -11,6 +13,8 @@ struct gate { gate_fn fn; size_t part; /* offset in struct policy of the pointer
 #define GATE(place, fn, member) [place] = { fn, offsetof(struct policy, member) }
 
 static const struct gate gates[GATES_COUNT + 1] = {
+        GATE(GATE_ACCESS, access_gate, access),
+        GATE(GATE_RATE, rate_limit_gate, rate),
         GATE(GATE_AUTH_BASIC, auth_basic_gate, auth_basic),
         [GATES_COUNT] = { NULL, 0 },
 };
@@ -46,4 +50,13 @@ gates_go_on(struct request *r)
 {
         r->gate++;
         gates_run(r);
+}
+
+bool
+gates_admit(struct request *r)
+{
+        for (r->gate = GATE_ACCESS; r->gate <= GATE_RATE; r->gate++)
+                if ((r->policy->gates >> r->gate & 1) != 0 && gates[r->gate].fn(r) != GATE_PASS)
+                        return false;
+        return true;
 }

@@ -14,11 +14,13 @@ enum gate_verdict {
 };
 
 /* In the order in which they are passed. */
-enum gate_place { GATE_AUTH_BASIC, GATES_COUNT };
+enum gate_place { GATE_ACCESS, GATE_RATE, GATE_AUTH_BASIC, GATES_COUNT };
 
 uint32_t gates_of(const struct policy *p);
 /* From the first gate on; then dispatch(r). */
 void gates_run(struct request *r);
+/* For a request that no route takes, before it is told so: the gates that every client passes, access and rate_limit. False: one of them has answered. */
+bool gates_admit(struct request *r);
 /* The gate that said WAIT is passed: on with those behind it. */
 void gates_go_on(struct request *r);
 

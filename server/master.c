@@ -22,6 +22,7 @@
 #include "listen.h"
 #include "log.h"
 #include "pool.h"
+#include "rate_table.h"
 #include "refuse.h"
 #include "reload.h"
 #include "roles.h"
@@ -406,6 +407,9 @@ master_init(struct master *m, struct generation *first)
                 return r;
         m->board = board_new();
         if (m->board == NULL)
+                return -errno;
+        m->rates = rate_table_new(first->conf.rates.memory);
+        if (m->rates == NULL)
                 return -errno;
         m->sockq = sockq_new(first->conf.queue.size);
         if (m->sockq == NULL)

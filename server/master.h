@@ -37,6 +37,7 @@ struct ctl;         /* ctl.c */
 struct master {
         const char *conf_file;
         struct board *board;
+        struct rate_table *rates;
         struct generation *generation;  /* the committed one; NULL before the first commit */
         int bundle_fd;                  /* of the committed generation: new workers get it */
         struct listeners *listeners;

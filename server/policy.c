@@ -7,9 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "access.h"
 #include "auth_basic.h"
 #include "compress.h"
 #include "gates.h"
+#include "rate_limit.h"
 
 /* route NULL: the global settings alone. ret holds the default's parts on entry. */
 static int
@@ -20,6 +22,10 @@ build_parts(struct generation *g, const struct route *route, struct diags *d, st
         one = auth_basic_build(g, route, d, &ret->auth_basic);
         e = one < 0 ? one : e;
         one = compress_build(g, route, d, &ret->compress);
+        e = one < 0 && e != -ENOMEM ? one : e;
+        one = access_build(g, route, d, &ret->access);
+        e = one < 0 && e != -ENOMEM ? one : e;
+        one = rate_limit_build(g, route, d, &ret->rate);
         e = one < 0 && e != -ENOMEM ? one : e;
         ret->gates = gates_of(ret);
         ret->plain = ret->compress == NULL;

@@ -8,6 +8,8 @@
 
 #include "generation.h"
 
+struct access;        /* access.h */
+struct rate_limit;    /* rate_limit.h */
 struct auth_basic;    /* auth_basic.h */
 struct compress;
 
@@ -15,6 +17,8 @@ struct policy {
         bool plain;     /* nothing touches answers: prebuilt replies go out as they are */
         const struct compress *compress; /* NULL: answers go out as they are */
         uint32_t gates; /* bit of enum gate_place: which gates there are to pass */
+        const struct access *access;
+        const struct rate_limit *rate;
         const struct auth_basic *auth_basic;
 };
 

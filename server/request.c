@@ -254,6 +254,7 @@ match(struct request *r)
 void
 request_begin(struct request *r)
 {
+        enum router_verdict verdict;
         int e;
 
         begin(r);
@@ -275,7 +276,10 @@ request_begin(struct request *r)
                 request_fail(r, 501, false);
                 return;
         }
-        switch (match(r)) {
+        verdict = match(r);
+        if (verdict != ROUTER_FOUND && !gates_admit(r))
+                return;
+        switch (verdict) {
         case ROUTER_FOUND:
                 r->route = &r->lg->g->routes[r->match.route];
                 r->policy = r->lg->g->policies[r->match.route];

@@ -169,6 +169,7 @@ seat_begin(struct seat *s)
                 .blocking_count = s->shape.blocking,
                 .connections_max = connections_possible(s->shape.connections),
                 .board = s->m->board,
+                .rates = s->m->rates,
                 .control_fd = -1,
                 .access_log_fd = s->m->workers->access_log_fd,
                 .master_pid = (int)getpid(),

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: MIT
+"""k_guard.py - who may come and how often: access lists, rate limits over all workers, limits of requests at once, and whose word about the client counts."""
+from __future__ import annotations
+
+import os
+import re
+import signal
+import threading
+from typing import List, Tuple
+
+import harness
+from harness import Answer, Client, Case
+
+ADDRESSES = """
+def application(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    names = "REMOTE_ADDR", "REMOTE_PORT", "wsgi.url_scheme", "HTTP_HOST"
+    return [" ".join(str(environ.get(name)) for name in names).encode()]
+"""
+
+
+class Rates(Case):
+    def many(self, server: harness.Server, target: str, times: int, headers: Tuple[Tuple[str, str], ...] = ()) -> List[Answer]:
+        """One connection a request, so that both workers have their share."""
+        return [server.get(target, headers) for _ in range(times)]
+
+    def statuses(self, server: harness.Server, target: str, times: int, headers: Tuple[Tuple[str, str], ...] = ()) -> List[int]:
+        return [answer.status for answer in self.many(server, target, times, headers)]
+
+    def test_two_workers_share_a_limit_exactly(self) -> None:
+        server = self.serve("routes: [{path: /, respond: {body: ok}, rate_limit: {key: ip, limit: 50, window: 1h}}]\n")
+        found: List[int] = []
+        lock = threading.Lock()
+
+        def visit() -> None:
+            for _ in range(5):
+                with server.client() as client:
+                    mine = [client.get("/").status for _ in range(4)]
+                with lock:
+                    found.extend(mine)
+
+        threads = [threading.Thread(target=visit) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual([found.count(200), found.count(429)], [50, 110])
+        status = server.status()
+        self.assertEqual(status["counters"]["rate_limited"], 110)
+        self.assertEqual(len([w for w in status["workers"] if w["requests"] > 0]), 2, "both took part")
+
+    def test_what_clients_are_told(self) -> None:
+        server = self.serve("routes:\n  - {path: /, respond: {body: ok}, rate_limit: {limit: 2, window: 1h}}\n"
+                            "  - {path: /quiet, respond: {body: ok}, rate_limit: {limit: 1, window: 1h, headers: false}}\n"
+                            "  - {path: /two, respond: {body: ok}, rate_limit: [{key: ip, limit: 1, window: 1h}, {key: [ip, 'header:X-Key'], limit: 5, window: 1d}]}\n"
+                            "  - {path: /file, static: {root: '@DIR@/file.txt'}, rate_limit: {limit: 100, window: 1h}}\n"
+                            "  - {path: /elsewhere, redirect: {to: /, status: 302}, rate_limit: {limit: 100, window: 1h}}\n", {"file.txt": "file"})
+        first, second, third = self.many(server, "/", 3)
+        self.assertEqual([first.status, second.status, third.status], [200, 200, 429])
+        self.assertEqual(first.header("ratelimit-policy"), '"ip";q=2;w=3600')
+        self.assertRegex(first.header("ratelimit") or "", r'^"ip";r=1;t=\d+$')
+        self.assertRegex(second.header("ratelimit") or "", r'^"ip";r=0;t=\d+$')
+        self.assertIsNone(first.header("retry-after"))
+        self.assertRegex(third.header("ratelimit") or "", r'^"ip";r=0;t=\d+$')
+        wait = int(third.header("retry-after") or "0")
+        self.assertTrue(0 < wait <= 7200, wait)
+        quiet = self.many(server, "/quiet", 2)
+        self.assertEqual([a.header("ratelimit") or a.header("ratelimit-policy") for a in quiet], [None, None])
+        self.assertIsNotNone(quiet[1].header("retry-after"))
+        two = self.many(server, "/two", 2)
+        self.assertEqual([a.status for a in two], [200, 429])
+        self.assertEqual(two[0].header("ratelimit-policy"), '"ip";q=1;w=3600, "ip+header:X-Key";q=5;w=86400')
+        self.assertRegex(two[0].header("ratelimit") or "", r'^"ip";r=0;t=\d+, "ip\+header:X-Key";r=4;t=\d+$')
+        for target, status in (("/elsewhere", 302),):
+            answer = server.get(target)
+            self.assertEqual((answer.status, (answer.header("ratelimit") or "")[:9]), (status, '"ip";r=99'))
+
+    def test_keys(self) -> None:
+        server = self.serve("rate_limit: {key: ip, limit: 3, window: 1h}\nroutes:\n"
+                            "  - {path: /a, respond: {body: ok}}\n  - {path: /b, respond: {body: ok}}\n"
+                            "  - {path: /key, respond: {body: ok}, rate_limit: {key: 'header:X-Api-Key', limit: 1, window: 1h}}\n"
+                            "  - {path: /cookie, respond: {body: ok}, rate_limit: {key: 'cookie:session', limit: 1, window: 1h}}\n"
+                            "  - {path: /all, respond: {body: ok}, rate_limit: {key: route, limit: 2, window: 1h}}\n"
+                            "  - {path: '/n/{n:int}', respond: {body: ok}, rate_limit: {key: [ip, route], limit: 1, window: 1h}}\n"
+                            "  - {path: /free, respond: {body: ok}, rate_limit: [{key: ip, limit: 1, window: 1h}, {key: route, limit: 3, window: 1h}]}\n")
+        self.assertEqual(self.statuses(server, "/a", 2) + self.statuses(server, "/b", 2), [200, 200, 200, 429], "the one for all counts all together")
+        self.assertEqual(self.statuses(server, "/nothing-here", 1), [429], "and requests that no route takes")
+        self.assertEqual(self.statuses(server, "/all", 3), [200, 200, 429])
+        for key in ("one", "two"):
+            self.assertEqual(self.statuses(server, "/key", 2, (("x-api-key", key),)), [200, 429], key)
+            self.assertEqual(self.statuses(server, "/cookie", 2, (("Cookie", f"a=b; session={key}"),)), [200, 429], key)
+        self.assertEqual(self.statuses(server, "/key", 2), [200, 429], "no header is a key as well: leaving it away is no way round")
+        self.assertEqual(self.statuses(server, "/key", 1, (("X-Api-Key", ""),)), [200], "an empty one is another")
+        self.assertEqual(self.statuses(server, "/n/1", 1) + self.statuses(server, "/n/2", 1), [200, 429])
+        self.assertEqual(self.statuses(server, "/free", 3), [200, 429, 429])
+        self.assertEqual(server.counter("rate_evicted"), 0)
+
+    def test_ipv6_counts_by_64_bits(self) -> None:
+        server = self.serve("trusted_proxies: [127.0.0.1]\nroutes:\n"
+                            "  - {path: /, respond: {body: ok}, rate_limit: {limit: 1, window: 1h}}\n"
+                            "  - {path: /wide, respond: {body: ok}, rate_limit: {limit: 1, window: 1h, ipv4_prefix: 24, ipv6_prefix: 48}}\n")
+
+        def ask(target: str, client: str) -> int:
+            return server.get(target, [("X-Forwarded-For", client)]).status
+
+        self.assertEqual([ask("/", a) for a in ("2001:db8::1", "2001:db8::ffff", "2001:db8:0:1::1")], [200, 429, 200])
+        self.assertEqual([ask("/", a) for a in ("192.0.2.1", "192.0.2.2", "192.0.2.1")], [200, 200, 429])
+        self.assertEqual([ask("/wide", a) for a in ("2001:db8::1", "2001:db8:0:1::1", "2001:db8:1::1")], [200, 429, 200])
+        self.assertEqual([ask("/wide", a) for a in ("192.0.2.1", "192.0.2.2", "192.0.3.1")], [200, 429, 200])
+
+    def test_counts_outlive_reloads_and_workers(self) -> None:
+        config = "routes: [{path: /, respond: {body: %s}, rate_limit: {limit: %d, window: 1h}}]\n"
+        server = self.serve(config % ("one", 10))
+        self.assertEqual(self.statuses(server, "/", 6), [200] * 6)
+        server.configure(config % ("two", 8))
+        server.reload()
+        self.assertEqual(self.statuses(server, "/", 3), [200, 200, 429], "the limit changed, the count did not")
+        old = server.workers()
+        for pid in old:
+            os.kill(pid, signal.SIGKILL)
+        harness.until("other workers", lambda: len(server.workers()) == 2 and not set(old) & set(server.workers()))
+        self.assertEqual(self.statuses(server, "/", 2), [429, 429])
+
+    def test_a_refused_request_keeps_its_connection(self) -> None:
+        server = self.serve("routes: [{path: /, respond: {body: ok}, rate_limit: {limit: 1, window: 1h}}]\n")
+        with server.client() as client:
+            self.assertEqual([client.get("/").status, client.request("POST", "/", body=b"x" * 5000).status, client.get("/").status], [200, 429, 429])
+            client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 3)
+            self.assertEqual([client.response().status for _ in range(3)], [429] * 3)
+
+
+class Access(Case):
+    def test_lists(self) -> None:
+        server = self.serve("trusted_proxies: [127.0.0.1]\naccess: {deny: [192.0.2.0/24]}\nroutes:\n"
+                            "  - {path: /, respond: {body: ok}}\n"
+                            "  - {path: /office, respond: {body: ok}, access: {allow: [10.0.0.0/8, 'fd00::/8'], deny: [10.1.0.0/16, 'fd00:1::/32']}}\n"
+                            "  - {path: /but, respond: {body: ok}, access: {deny: [10.0.0.0/8], allow: [10.1.0.0/16]}}\n"
+                            "  - {path: /open, respond: {body: ok}, access: {deny: []}}\n")
+
+        def ask(target: str, client: str) -> int:
+            return server.get(target, [("X-Forwarded-For", client)]).status
+
+        for target, client, status in (
+            ("/", "192.0.2.7", 403), ("/", "192.0.3.7", 200), ("/", "2001:db8::1", 200),
+            ("/office", "10.2.3.4", 200), ("/office", "10.1.3.4", 403), ("/office", "8.8.8.8", 403), ("/office", "fd00:2::1", 200), ("/office", "fd00:1::1", 403),
+            ("/office", "2001:db8::1", 403), ("/but", "10.1.2.3", 200), ("/but", "10.2.2.3", 403), ("/but", "8.8.8.8", 403), ("/open", "192.0.2.7", 200),
+            ("/nothing-here", "192.0.2.7", 403), ("/nothing-here", "8.8.8.8", 404),
+        ):
+            with self.subTest(target=target, client=client):
+                self.assertEqual(ask(target, client), status)
+        self.assertEqual(server.get("/office", [("X-Forwarded-For", "10.2.3.4, 8.8.8.8")]).status, 403)
+
+    def test_unix_sockets_have_a_word_of_their_own(self) -> None:
+        server = self.serve("listen: ['unix:@DIR@/s', '127.0.0.1:@PORT@']\nroutes:\n"
+                            "  - {path: /unix, respond: {body: ok}, access: {allow: [unix]}}\n"
+                            "  - {path: /tcp, respond: {body: ok}, access: {allow: ['0.0.0.0/0', '::/0']}}\n")
+        for address, statuses in ((str(server.dir / "s"), [200, 403]), (server.address, [403, 200])):
+            with Client(address) as client:
+                self.assertEqual([client.get("/unix").status, client.get("/tcp").status], statuses)
+
+
+if __name__ == "__main__":
+    harness.main()
