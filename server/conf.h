@@ -24,7 +24,7 @@ struct conf_limits {
         uint64_t set;                   /* which keys were given here */
         uint64_t request_line, header;
         uint32_t header_count, in_flight;
-        uint64_t body, body_buffer;
+        uint64_t body, body_buffer, answer_buffer;
         uint64_t header_timeout_ms, body_min_rate, handler_timeout_ms, send_timeout_ms, send_min_rate, tls_handshake_timeout_ms;
         struct conf_keep_alive keep_alive;
 };

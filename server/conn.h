@@ -54,7 +54,8 @@ struct conn {
 
         uint64_t deadline_ms;          /* of what the state waits for */
         uint64_t send_deadline_ms;     /* the client must have taken enough by then; 0: it is not what we wait for */
-        uint64_t sent_bytes;           /* written to the socket so far */
+        uint64_t sent_bytes;           /* written to the socket so far, */
+        uint64_t progress_ms;          /* the last of it then */
         uint64_t send_window_ms;       /* when the window that ends at send_deadline_ms began, */
         int64_t send_base;             /* and what of sent_bytes the client's side had taken by then */
         struct wheel_timer timer;      /* at the earlier of both */

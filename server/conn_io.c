@@ -52,6 +52,7 @@ static void
 count_out(struct conn *c, uint64_t n)
 {
         c->sent_bytes += n;
+        c->progress_ms = c->loop->now_ms;
         board_add(c->loop->board, C_bytes_out, n);
 }
 

@@ -87,7 +87,7 @@ outgoing_whole(struct outgoing *h, const struct span *parts, size_t count)
 static void
 put(struct request *r, struct span bytes)
 {
-        struct out *o = &r->conn->out;
+        struct out *o = r->out;
 
         if (r->framing == BODY_CHUNKED)
                 response_chunk(o, bytes);
@@ -120,6 +120,6 @@ outgoing_finish(struct request *r)
         if (r->encoder != NULL)
                 put(r, coding_add(r, SPAN_LIT(""), ENCODER_END));
         if (r->framing == BODY_CHUNKED && !r->head_only)
-                response_last_chunk(&r->conn->out);
+                response_last_chunk(r->out);
         request_answer_complete(r);
 }

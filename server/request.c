@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "answer_keep.h"
 #include "client.h"
 #include "facts.h"
 #include "gates.h"
@@ -84,6 +85,7 @@ request_new(struct conn *c)
         http_head_init(&r->head);
         r->path_buf = NULL;
         r->conn = c;
+        r->out = &c->out;
         r->file_fd = -1;
         r->chunk = -1;
         r->began_ms = l->now_ms;
@@ -144,6 +146,7 @@ request_free(struct request *r)
         if (r->gathered.buf != NULL)
                 out_fini(&r->gathered);
         spool_free(r->spool);
+        answer_keep_free(r);
         free(r->path_buf);
         while (r->to_app != NULL) {
                 struct app_field *f = r->to_app;
@@ -409,6 +412,10 @@ on_deadline(struct wheel_timer *t)
         struct request *r = (struct request *)(void *)((char *)t - offsetof(struct request, timer));
         struct loop *l = r->conn->loop;
 
+        if (r->answer != ANSWER_WAITING) { /* answer_keep wants to look again */
+                loop_ready(l, r->conn);
+                return;
+        }
         if (r->lane == NULL)
                 return;
         if (r->gone_ms != 0 && l->now_ms >= r->gone_ms) {
@@ -504,7 +511,7 @@ request_written(struct request *r)
         uint32_t left = (uint32_t)out_len(&r->conn->out);
 
         /* `out` holds what earlier, pipelined answers left in front of ours: what is not in it any more is surely gone. */
-        if (r->unacked > left && r->lane != NULL) {
+        if (r->unacked > left && r->lane != NULL && r->kept == NULL) {
                 lane_ack(r, r->unacked - left);
                 r->unacked = left;
         }
@@ -567,5 +574,5 @@ request_step(struct request *r)
                 return false;
         if (r->answer == ANSWER_STARTED && r->file_fd < 0 && r->lane == NULL)
                 request_answer_complete(r); /* a file that is out, or a head without more to come */
-        return r->answer == ANSWER_COMPLETE && r->body == BODY_STATE_NONE;
+        return answer_keep(r) && r->answer == ANSWER_COMPLETE && r->body == BODY_STATE_NONE;
 }

@@ -81,7 +81,9 @@ struct request {
         struct encoder *encoder;           /* the body is compressed on its way out; NULL: as it is, or coded already */
         bool unflushed;                    /* bytes of it may wait in there */
         uint64_t answer_bytes;             /* body bytes put out, for the log */
-        uint32_t unacked;                  /* bytes of a pyworker's answer in conn->out that were not acknowledged */
+        uint32_t unacked;                  /* bytes of a pyworker's answer in `out` that were not acknowledged */
+        struct out *out;                   /* where the answer's bytes go: conn->out, or in front of the file in which they wait for a slow client */
+        struct kept *kept;                 /* that file (answer_keep.h), NULL: there is none */
         int file_fd;                       /* -1: none; sent when conn->out is empty */
         uint64_t file_offset, file_left;
 

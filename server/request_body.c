@@ -144,7 +144,7 @@ spill(struct request *r)
         int e = 0;
 
         if (r->spool == NULL)
-                e = spool_new(r, r->head.chunked ? 0 : (uint64_t)r->head.content_length, &r->spool);
+                e = spool_new(r, SPOOL_BODY, r->head.chunked ? 0 : (uint64_t)r->head.content_length, &r->spool);
         if (e == 0)
                 e = spool_write(r->spool, &r->gathered);
         if (e == 0 || e == -EAGAIN)

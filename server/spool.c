@@ -1,7 +1,7 @@
-/* spool.c - a request's body on disk. Contract in spool.h.
+/* spool.c - request bodies and answers on disk. Contract in spool.h.
  * SPDX-License-Identifier: MIT
- * From: request_body.c writes what the client sends, lane_body.c reads it back for the taker.   To: blocking.c's threads touch the disk.
- * Runs in: the owning loop, but for work_*, which runs on a blocking thread and has fd, piece, at, len and error to itself while `busy`.
+ * From: request_body.c writes what the client sends, lane_body.c reads it back for the taker; answer_keep.c does both.   To: blocking.c's threads touch the disk.
+ * Runs in: the owning loop, but for work_*, which runs on a blocking thread and has fd, piece, ahead, at and error to itself while `busy`.
  * A file has no name from the first moment on (O_TMPFILE), so nothing is left behind by whatever dies. */
 #include "spool.h"
 
@@ -34,7 +34,9 @@ struct spool {
         uint64_t reserved;           /* bytes that count against spool.size */
         uint64_t written, read;      /* bytes in the file, bytes given back */
         uint64_t at;                 /* where the piece under way goes or comes from */
-        struct out piece;            /* its bytes; not busy: what was read and not given back yet */
+        struct out piece;            /* the bytes that go to the file */
+        struct out ahead;            /* what a thread has read and nobody was given yet */
+        enum spool_kind kind;
 };
 
 /* ---- on a blocking thread ------------------------------------------------------------------------------------------------ */
@@ -103,12 +105,12 @@ work_read(struct job *j)
         ssize_t n;
 
         do
-                n = pread(s->fd, s->piece.buf, s->piece.room, (off_t)s->at);
+                n = pread(s->fd, s->ahead.buf, s->ahead.room, (off_t)s->at);
         while (n < 0 && errno == EINTR);
         if (n <= 0)
                 s->error = n < 0 ? -errno : -EIO; /* the file is ours alone: it cannot have become shorter */
         else
-                s->piece.end = (uint32_t)n;
+                s->ahead.end = (uint32_t)n;
 }
 
 /* ---- in the loop ------------------------------------------------------------------------------------------------------------ */
@@ -121,6 +123,7 @@ give_back(struct spool *s)
         atomic_fetch_sub_explicit(&s->loop->worker->spool_bytes, s->reserved, memory_order_relaxed);
         board_add(s->loop->board, C_spool_closed, 1);
         out_fini(&s->piece);
+        out_fini(&s->ahead);
         loop_generation_unpin(s->loop, s->lg);
         free(s);
 }
@@ -129,9 +132,9 @@ static int
 reserve(struct spool *s, uint64_t bytes)
 {
         _Atomic uint64_t *sum = &s->loop->worker->spool_bytes;
-        uint64_t before = atomic_fetch_add_explicit(sum, bytes, memory_order_relaxed);
+        uint64_t before = atomic_fetch_add_explicit(sum, bytes, memory_order_relaxed), most = s->lg->g->conf.spool.size;
 
-        if (before + bytes > s->lg->g->conf.spool.size) {
+        if (before + bytes > (s->kind == SPOOL_ANSWER ? most / 2 : most)) {
                 atomic_fetch_sub_explicit(sum, bytes, memory_order_relaxed);
                 board_add(s->loop->board, C_spool_full, 1);
                 return -ENOSPC;
@@ -140,7 +143,7 @@ reserve(struct spool *s, uint64_t bytes)
         return 0;
 }
 
-/* Said once a second at most: a full disk meets every upload. */
+/* Said once a second at most: a full disk meets everybody. */
 static void
 complain(const struct spool *s)
 {
@@ -149,7 +152,8 @@ complain(const struct spool *s)
 
         board_add(s->loop->board, C_spool_failed, 1);
         if ((last == 0 || now - last >= 1000) && atomic_compare_exchange_strong_explicit(said, &last, now, memory_order_relaxed, memory_order_relaxed))
-                log_error("request %llu: its body cannot be kept in %s: %s; answering 503", (unsigned long long)s->request->id, s->folder, strerror(-s->error));
+                log_error("request %llu: its %s cannot be kept in %s: %s; %s", (unsigned long long)s->request->id, s->kind == SPOOL_BODY ? "body" : "answer", s->folder,
+                          strerror(-s->error), s->kind == SPOOL_BODY ? "answering 503" : "breaking it off");
 }
 
 static void
@@ -195,7 +199,7 @@ folder_of(const struct conf *c)
 }
 
 int
-spool_new(struct request *r, uint64_t bytes, struct spool **ret)
+spool_new(struct request *r, enum spool_kind kind, uint64_t bytes, struct spool **ret)
 {
         struct spool *s = calloc(1, sizeof(*s));
         int e;
@@ -203,6 +207,7 @@ spool_new(struct request *r, uint64_t bytes, struct spool **ret)
         if (s == NULL)
                 return -ENOMEM;
         s->request = r;
+        s->kind = kind;
         s->job.loop = s->loop = r->conn->loop;
         s->job.post.fn = piece_done;
         s->lg = r->lg;
@@ -256,6 +261,13 @@ spool_write(struct spool *s, struct out *from)
         return run(s, work_write);
 }
 
+void
+spool_rest(struct spool *s)
+{
+        if (!s->busy)
+                out_fini(&s->piece);
+}
+
 bool
 spool_has_more(const struct spool *s)
 {
@@ -278,7 +290,7 @@ read_now(struct spool *s, char *to, size_t room)
 long
 spool_read(struct spool *s, char *to, size_t room)
 {
-        size_t n = out_len(&s->piece);
+        size_t n = out_len(&s->ahead);
         long now;
         int e = spool_settled(s);
 
@@ -286,8 +298,8 @@ spool_read(struct spool *s, char *to, size_t room)
                 return e;
         if (n > 0) { /* what a thread has read */
                 n = n < room ? n : room;
-                memcpy(to, s->piece.buf + s->piece.start, n);
-                s->piece.start += (uint32_t)n;
+                memcpy(to, s->ahead.buf + s->ahead.start, n);
+                s->ahead.start += (uint32_t)n;
                 s->read += n;
                 return (long)n;
         }
@@ -298,9 +310,9 @@ spool_read(struct spool *s, char *to, size_t room)
         now = read_now(s, to, room);
         if (now > 0)
                 return now;
-        s->piece.start = s->piece.end = 0;
+        s->ahead.start = s->ahead.end = 0;
         s->at = s->read;
-        if (out_reserve(&s->piece, READ_PIECE) == NULL)
+        if (out_reserve(&s->ahead, READ_PIECE) == NULL)
                 return -ENOMEM;
         e = run(s, work_read);
         return e < 0 ? e : -EAGAIN;

@@ -192,6 +192,133 @@ class Readers(Case):
             self.assertTrue(client.is_closed())
 
 
+def pattern(count: int) -> bytes:
+    """Bytes that tell where they belong."""
+    return b"".join(b"%09d " % at for at in range(0, count, 10))[:count]
+
+
+class Kept(Case):
+    """Answers of Python that wait on disk for slow clients (limits.answer_buffer)."""
+
+    APP = """
+def application(environ, start_response):
+    count = int(environ["QUERY_STRING"] or 10)
+    data = b"".join(b"%09d " % at for at in range(0, count, 10))[:count]
+    kind = environ["PATH_INFO"]
+    start_response("200 OK", [("Content-Type", "text/plain")] + ([("Content-Length", str(count + 5))] if kind == "/short" else []))
+    if kind == "/list":
+        return [data]
+    def pieces():
+        for at in range(0, count, 30000):
+            yield data[at:at + 30000]
+        if kind == "/raise":
+            raise RuntimeError("in the middle")
+    return pieces()
+"""
+    COUNT = 6_000_000
+
+    def kept(self, limits: str = "send_timeout: 60s", more: str = "") -> harness.Server:
+        cert, key = d_tls.certificate("one.example")
+        return self.serve(f"""
+listen:
+  - "127.0.0.1:@PORT@"
+  - {{address: "127.0.0.1:@PORT2@", tls: {{certificates: [{{cert: one.pem, key: one.key}}]}}}}
+workers: {{processes: 1}}
+limits: {{{limits}}}
+apps: {{app: {{wsgi: app, processes: 1, threads: 1, queue: {{timeout: 60s}}}}}}
+routes: [{{path: "/{{rest:path}}", app: app}}]
+{more}
+""", {"app.py": self.APP, "one.pem": cert, "one.key": key})
+
+    def ask(self, server: harness.Server, target: str, version: str = "1.1", tls: bool = False) -> Client:
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
+        sock.settimeout(harness.PATIENCE_S)
+        sock.connect(("127.0.0.1", server.ports[1 if tls else 0]))
+        client = Client.__new__(Client)
+        client.sock, client.buffer, client.host = d_tls.context().wrap_socket(sock, server_hostname="one.example") if tls else sock, b"", "a"
+        client.send(f"GET {target} HTTP/{version}\r\nHost: a\r\n\r\n".encode())
+        return client
+
+    def test_the_pyworker_is_free_at_once(self) -> None:
+        server = self.kept()
+        clients = [self.ask(server, f"/{kind}?{self.COUNT}", version, tls) for kind in ("list", "stream") for version, tls in (("1.1", False), ("1.0", False), ("1.1", True))]
+        harness.until("the pyworker is free", lambda: server.status()["counters"]["slots_claimed"] == 6 and server.status()["slots_in_use"] == 0)
+        with server.client() as c:
+            self.assertEqual(c.get("/list").status, 200)
+        self.assertEqual((server.counter("spool_opened"), server.counter("spool_closed")), (6, 0))
+        for client in clients:
+            self.assertEqual(client.response().body, pattern(self.COUNT))
+        harness.until("nothing is kept", lambda: server.counter("spool_closed") == 6)
+        self.assertEqual(clients[0].get("/list?20").body, pattern(20), "the connection goes on")
+        for client in clients:
+            client.close()
+
+    def test_a_client_that_is_slow_and_then_is_not(self) -> None:
+        """It catches up with the file while the handler goes on: no byte is lost, doubled or out of order."""
+        server = self.kept("answer_buffer: 1m, send_timeout: 60s")
+        for target in (f"/list?{self.COUNT}", f"/stream?{self.COUNT}"):
+            with self.subTest(target=target):
+                client, found = self.ask(server, target, "1.0"), b""
+                for turn in range(1000):
+                    piece = client.sock.recv(50_000 if turn % 50 else 1_000_000)
+                    if not piece:
+                        break
+                    found += piece
+                    if turn % 50 == 0 and turn < 400:
+                        time.sleep(0.15)
+                while piece:
+                    piece = client.sock.recv(1 << 20)
+                    found += piece
+                self.assertEqual(found.partition(b"\r\n\r\n")[2], pattern(self.COUNT))
+                self.assertGreater(server.counter("spool_opened"), 0)
+                client.close()
+
+    def test_past_its_bounds_the_pyworker_waits(self) -> None:
+        for limits, more, files in (("answer_buffer: 0, send_timeout: 60s", "", 0), ("answer_buffer: 1m, send_timeout: 60s", "", 1),
+                                    ("send_timeout: 60s", "spool: {size: 2m}", 1), ("send_timeout: 60s", "spool: {size: 100k}", 0)):
+            with self.subTest(limits=limits, more=more):
+                server = self.kept(limits, more)
+                client = self.ask(server, f"/stream?{self.COUNT}")
+                harness.until("the file is full", lambda: server.counter("spool_opened") >= files)
+                time.sleep(0.3)
+                self.assertEqual(server.status()["slots_in_use"], 1)
+                self.assertLess(server.counter("spool_bytes"), 1_100_000)
+                self.assertEqual(client.response().body, pattern(self.COUNT))
+                harness.until("it is free", lambda: server.status()["slots_in_use"] == 0)
+                server.finish()
+
+    def test_what_was_kept_of_a_broken_answer(self) -> None:
+        """An answer that breaks off never ends well, whatever waited on disk."""
+        server = self.kept()
+        for target in (f"/raise?{self.COUNT}", f"/short?{self.COUNT}"):
+            with self.subTest(target=target):
+                client = self.ask(server, target)
+                harness.until("the pyworker is free", lambda: server.status()["slots_in_use"] == 0)
+                with self.assertRaises(harness.Closed):
+                    client.response()
+        harness.until("nothing is kept", lambda: server.counter("spool_opened") == server.counter("spool_closed"))
+
+    def test_a_client_that_leaves(self) -> None:
+        server = self.kept()
+        clients = [self.ask(server, f"/stream?{self.COUNT}") for _ in range(10)]
+        harness.until("all is kept", lambda: server.counter("spool_opened") == 10)
+        for client in clients:
+            client.close()
+        harness.until("nothing is kept", lambda: server.counter("spool_closed") == 10)
+        self.assertEqual(server.get("/list?20").body, pattern(20))
+
+    def test_memory(self) -> None:
+        server = self.kept()
+        clients = [self.ask(server, f"/stream?{self.COUNT}") for _ in range(20)]
+        harness.until("all is kept", lambda: server.counter("slots_claimed") == 20 and server.status()["slots_in_use"] == 0)
+        with open(f"/proc/{server.workers()[0]}/status") as status:
+            kib = [int(line.split()[1]) for line in status if line.startswith("RssAnon")][0]
+        self.assertLess(kib, 400_000 if harness.SANITIZED else 15_000)
+        for client in clients:
+            client.close()
+
+
 class Crowd(Case):
     def test_a_mixed_crowd_bothers_nobody(self) -> None:
         server = self.serve("workers: {processes: 1}\nlimits: {header_timeout: 60s, keep_alive: {timeout: 60s}, body_min_rate: 0}\napps: {app: {wsgi: app, processes: 1}}\n"
