@@ -136,41 +136,12 @@ check_unused(struct compiler *c, size_t i)
         }
 }
 
+/* What redirect.to names and the path lacks is told by server/vars.c, which knows all that may stand there. */
 void
 check_redirect(struct compiler *c, size_t i)
 {
-        const struct route *route = &c->routes[i];
-        const struct pattern *p = &c->src[i].pattern;
-        const char *to = route->redirect.to, *known[ROUTER_PARAMS_MAX];
-        uint32_t k;
-
-        if (route->action != ROUTE_REDIRECT || to == NULL)
-                return;
-        for (k = 0; k < p->param_count; k++)
-                if ((known[k] = arena_strndup(c->a, p->params[k].name.ptr, p->params[k].name.len)) == NULL)
-                        return;
-        for (const char *open = strchr(to, '{'), *close; open != NULL; open = strchr(close, '{')) {
-                struct span name;
-                uint32_t off = (uint32_t)(open - to);
-                const char *nearest, *hint;
-
-                if ((close = strchr(open, '}')) == NULL) {
-                        find(c, DIAG_ERROR, place_in_value(c, route, route->redirect.to_place, off, 1), "write %7B for the character",
-                             "redirect.to: this \"{\" is never closed");
-                        return;
-                }
-                name = (struct span){ open + 1, (size_t)(close - open) - 1 };
-                for (k = 0; k < p->param_count && !span_is(p->params[k].name, name); k++)
-                        ;
-                if (k < p->param_count)
-                        continue;
-                nearest = diag_nearest(name, known, p->param_count);
-                hint = nearest != NULL ? arena_printf(c->a, "did you mean \"%s\"?", nearest) : NULL;
-                find(c, DIAG_ERROR, place_in_value(c, route, route->redirect.to_place, off, (uint32_t)name.len + 2), hint,
-                     "redirect.to names \"%.*s\", which the path does not have", (int)(name.len < 64 ? name.len : 64), name.ptr);
-                find(c, DIAG_NOTE, place_of_path(c, i), NULL, "the path is here");
-        }
-        check_unused(c, i);
+        if (c->routes[i].action == ROUTE_REDIRECT && c->routes[i].redirect.to != NULL)
+                check_unused(c, i);
 }
 
 /* ---- bounds ------------------------------------------------------------------------------------------------------------------------ */

@@ -11,6 +11,7 @@
 #include "route_auth.h"
 #include "limit_keys.h"
 #include "nets.h"
+#include "route_checks.h"
 #include "target.h"
 
 /* In the order of the M_ bits; the last bit, M_OTHER, has no word: it can be matched only by naming no method. */
@@ -46,17 +47,6 @@ check_header_value(struct keys_reader *r, const struct key *k, const struct yaml
                         return -EINVAL;
                 }
         return 0;
-}
-
-static int
-check_redirect_status(struct keys_reader *r, const struct key *k, const struct yaml_node *n, void *field)
-{
-        uint32_t status = *(const uint32_t *)field;
-
-        if (status == 301 || status == 302 || status == 303 || status == 307 || status == 308)
-                return 0;
-        keys_error(r, n, NULL, "\"%s\" is %u, but a redirect is 301, 302, 303, 307 or 308", k->name, (unsigned)status);
-        return -EINVAL;
 }
 
 /* Names within the folder, not ways out of it. */
@@ -110,6 +100,14 @@ check_to(struct keys_reader *r, const struct key *k, const struct yaml_node *n, 
 {
         ((struct route_redirect *)(void *)((char *)field - k->offset))->to_place = n->place;
         return check_header_value(r, k, n, field);
+}
+
+static int
+note_body(struct keys_reader *r, const struct key *k, const struct yaml_node *n, void *field)
+{
+        (void)r;
+        ((struct route_respond *)(void *)((char *)field - k->offset))->body_place = n->place;
+        return 0;
 }
 
 /* ---- when: ------------------------------------------------------------------------------------------------------------------------ */

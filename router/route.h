@@ -9,14 +9,29 @@
 #include "keys.h"
 #include "route_coding.h"
 
-enum route_action { ROUTE_NONE, ROUTE_RESPOND, ROUTE_STATIC, ROUTE_REDIRECT, ROUTE_PYTHON, ROUTE_APP };
+enum route_action { ROUTE_NONE, ROUTE_RESPOND, ROUTE_STATIC, ROUTE_REDIRECT, ROUTE_PYTHON, ROUTE_APP, ROUTE_REWRITE };
 
 /* Bits of a method mask. M_OTHER: a well-formed method that is none of these. */
 enum { M_GET = 1, M_HEAD = 2, M_POST = 4, M_PUT = 8, M_DELETE = 16, M_PATCH = 32, M_OPTIONS = 64, M_OTHER = 128, M_ANY = 255 };
 
-struct route_respond  { uint32_t status; const char *type; const char *body; };
+struct route_respond  { uint32_t status; const char *type; const char *body; struct place body_place; };
 struct route_static   { const char *root; uint64_t cache_ms; struct key_strs index; };
 struct route_redirect { const char *to; uint32_t status; struct place to_place; };
+
+/* Changes to the fields of an answer, or of a request on its way to Python (without `add`). Values may hold variables (server/vars.h). */
+struct route_headers {
+        struct key_map set, add;
+        struct key_strs remove;
+        struct place *set_places, *add_places; /* of the values */
+};
+
+struct route_cors {
+        bool given;                  /* there is such a key */
+        struct place place;
+        struct key_strs origins, methods, headers, expose;
+        bool credentials, private_network;
+        uint64_t max_age_ms;
+};
 
 #define ROUTE_VALUE_MAX 1024 /* bytes of a value in `when` */
 
@@ -118,6 +133,10 @@ struct route {
         struct route_basic_auth basic_auth;
         struct route_auth auth;
         struct route_errors errors;
+        const char *rewrite;         /* the path to match instead; may hold variables */
+        struct place rewrite_place;
+        struct route_headers headers, request_headers;
+        struct route_cors cors;
         const char *python;          /* module:function */
         const char *app;             /* name in apps: */
         struct place app_place;
@@ -138,5 +157,6 @@ struct route {
 extern const char *const ROUTE_SLASHES[]; /* the words of enum route_slash */
 extern const struct key_table route_keys; /* from route_keys.def */
 extern const struct key_table basic_auth_keys, auth_keys, error_page_keys; /* of a route and of the whole file alike */
+extern const struct key_table headers_keys, request_headers_keys, cors_keys; /* parts of a route that the top level of routes.yaml has too */
 
 #endif

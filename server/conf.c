@@ -18,6 +18,7 @@
 #include "../router/route_auth.h"
 #include "../router/limit_keys.h"
 #include "../router/nets.h"
+#include "../router/route_checks.h"
 #include "../router/target.h"
 #include "access_log.h"
 #include "conf_priv.h"
@@ -35,6 +36,7 @@ enum {
 #define LISTEN_SCHEMA \
         "\"anyOf\": [{" ADDRESS_SCHEMA "}, {%s}, {\"type\": \"array\", \"minItems\": 1, \"items\": {\"anyOf\": [{" ADDRESS_SCHEMA "}, {%s}]}}]"
 #define INCLUDE_SCHEMA "\"anyOf\": [{\"type\": \"string\"}, {\"type\": \"array\", \"items\": {\"type\": \"string\"}}]"
+#define HTTPS_REDIRECT_SCHEMA "\"anyOf\": [{\"type\": \"boolean\"}, {%s}, {\"type\": \"array\", \"items\": {%s}}]"
 
 /* ---- checks of one value: after it was stored; 0 or -EINVAL with a finding ------------------------------------------------------ */
 

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include "../router/router.h"
+#include "https_redirect.h"
 
 #define WORKERS_MAX 64
 #define LOOPS_MAX 16
@@ -92,6 +93,9 @@ struct conf {
         struct route_compress compress;     /* of routes that say nothing, and of answers that no route makes */
         struct route_decompress decompress; /* of routes that say nothing */
         struct conf_logs logs;
+        struct key_list https_redirects; /* of conf_https_redirect */
+        struct route_headers headers, request_headers;  /* of every route, merged with its own */
+        struct route_cors cors;         /* of routes without their own */
         uint32_t _include;              /* conf.c's own: `include:` is gone by the time keys are read */
 };
 extern const struct key_table conf_keys; /* the whole file */
@@ -109,6 +113,7 @@ char *conf_schema(void);
 char *conf_manual(void);
 
 static inline struct conf_listener *conf_listener_at(const struct conf *c, size_t i) { return &((struct conf_listener *)c->listeners.list)[i]; }
+uint16_t conf_listener_port(const struct conf_listener *l); /* 0: a unix socket */
 static inline struct conf_app *conf_app_at(const struct conf *c, size_t i) { return &((struct conf_app *)c->apps.list)[i]; }
 static inline struct route *conf_route_at(const struct conf *c, size_t i) { return &((struct route *)c->routes.list)[i]; }
 

@@ -176,3 +176,11 @@ address_overlaps(const struct conf_listener *a, const struct conf_listener *b)
                 return a4->sin_addr.s_addr == htonl(INADDR_ANY) || b4->sin_addr.s_addr == htonl(INADDR_ANY);
         return IN6_IS_ADDR_UNSPECIFIED(&a6->sin6_addr) || IN6_IS_ADDR_UNSPECIFIED(&b6->sin6_addr);
 }
+
+uint16_t
+conf_listener_port(const struct conf_listener *l)
+{
+        if (l->addr.ss_family == AF_INET)
+                return ntohs(((const struct sockaddr_in *)(const void *)&l->addr)->sin_port);
+        return l->addr.ss_family == AF_INET6 ? ntohs(((const struct sockaddr_in6 *)(const void *)&l->addr)->sin6_port) : 0;
+}

@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #include "route_identity.h"
+#include "cors.h"
+#include "vars_findings.h"
 
 static const char PYTHON_APP[] = "python"; /* the app that serves `python:` routes */
 
@@ -191,6 +193,7 @@ static const struct {
         enum route_action action;
 } ACTIONS[] = {
         { "respond", ROUTE_RESPOND }, { "static", ROUTE_STATIC }, { "redirect", ROUTE_REDIRECT }, { "python", ROUTE_PYTHON }, { "app", ROUTE_APP },
+        { "rewrite", ROUTE_REWRITE },
 };
 enum { ACTION_COUNT = sizeof(ACTIONS) / sizeof(*ACTIONS) };
 
@@ -225,7 +228,7 @@ check_action(struct keys_reader *r, const struct yaml_node *node, struct route *
         }
         /* With an unknown key in it, that key is the likelier mistake, and was reported. */
         if (first == NULL && (size_t)__builtin_popcountll(route->set) == node->count)
-                conf_finding(r, DIAG_ERROR, route->place, "add respond, static, redirect, python or app", "route \"%s\" does nothing",
+                conf_finding(r, DIAG_ERROR, route->place, "add respond, static, redirect, rewrite, python or app", "route \"%s\" does nothing",
                              route->path != NULL ? route->path : "");
 }
 
@@ -284,6 +287,23 @@ find_page_apps(struct keys_reader *r, const struct conf *c, const struct key_lis
         }
 }
 
+/* A rewrite is over before any of its settings could count: what matters is where it leads. */
+static void
+check_rewrite_alone(struct keys_reader *r, const struct yaml_node *node)
+{
+        static const char *const fine[] = { "path", "methods", "host", "on", "when", "trailing_slash", "first", "rewrite" };
+
+        for (size_t i = 0; i < node->count; i++) {
+                const struct yaml_node *key = node->pairs[i].key;
+                size_t k = 0;
+
+                while (k < sizeof(fine) / sizeof(*fine) && !span_is(key->scalar, span_of(fine[k])))
+                        k++;
+                if (k == sizeof(fine) / sizeof(*fine) && action_of(key->scalar) == ROUTE_NONE)
+                        keys_error(r, key, "give it to the route that takes the new path", "\"%s\" has no meaning beside \"rewrite\"", key->scalar.ptr);
+        }
+}
+
 static void
 check_errors_apps(struct keys_reader *r, const struct conf *c)
 {
@@ -320,6 +340,8 @@ check_route(struct keys_reader *r, const struct yaml_node *node, const struct co
                 return;
         check_action(r, node, route);
         route->identity = route_identity(route);
+        if (route->action == ROUTE_REWRITE)
+                check_rewrite_alone(r, node);
         if (route->action == ROUTE_STATIC && route->methods == M_ANY)
                 route->methods = M_GET | M_HEAD; /* a file is read: what would change it gets 405 */
         if (route->action == ROUTE_APP || route->action == ROUTE_PYTHON)
@@ -380,6 +402,7 @@ conf_check(struct keys_reader *r, const struct yaml_node *root, struct conf *c)
                 check_certificates(r, &conf_listener_at(c, i)->tls);
                 keys_inherit(&limits_keys, &conf_listener_at(c, i)->limits, &c->limits);
         }
+        https_redirect_check(r, c);
         e = check_apps(r, c);
         if (e < 0)
                 return e;
@@ -389,6 +412,8 @@ conf_check(struct keys_reader *r, const struct yaml_node *root, struct conf *c)
         if (access != NULL && access->kind == YAML_NULL)
                 conf_finding(r, DIAG_ERROR, access->place, "to let everybody in write deny: []", "\"access\" holds neither \"allow\" nor \"deny\"");
         check_routes(r, yaml_get(root, "routes"), c);
+        vars_check_conf(r, c);
+        cors_check_conf(r, c);
         if (r->diags->error_count == errors && errors == 0)
                 check_apps_are_used(r, c);
         return r->diags->error_count > errors ? -EINVAL : 0;

@@ -10,17 +10,24 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "header_edits.h"
 #include "lane.h"
+#include "log.h"
 #include "outgoing.h"
 #include "request.h"
 #include "static.h"
+#include "vars_findings.h"
+#include "vars_request.h"
 
 #define LOCATION_MAX 16384
+#define RESPOND_MAX 65536 /* of a body with variables in it */
 
 struct action {
         bool has_reply;
         struct reply reply;         /* ROUTE_RESPOND */
         struct static_root *root;   /* ROUTE_STATIC */
+        const struct vars *to;      /* ROUTE_REDIRECT, ROUTE_REWRITE */
+        const struct vars *body;    /* ROUTE_RESPOND with variables; else NULL, and the reply has it */
         const char *file;           /* ROUTE_STATIC with a root that is a file: its name in the folder that `root` is open on */
 };
 
@@ -43,17 +50,41 @@ build_static(const struct route *route, struct arena *arena, struct action *a)
         return static_root_open(path, route->static_files.index.list, route->static_files.index.count, route->static_files.cache_ms, &a->root);
 }
 
+/* Edits that are the same each time are in the reply already. */
+static int
+build_respond(struct generation *g, const struct route *route, struct diags *d, struct action *a)
+{
+        const struct policy *p = g->policies[route - g->routes];
+        const struct header_edits *edits = p->baked ? p->headers : NULL;
+        const char *text = route->respond.body != NULL ? route->respond.body : "", *type = route->respond.type;
+        struct span body = SPAN_LIT(""), lines = SPAN_LIT("");
+        int e = vars_compile_value(g, route, d, text, route->respond.body_place, vars_place_of_type(type), "respond.body", &a->body);
+
+        if (e < 0)
+                return e;
+        if (vars_is_constant(a->body, &body))
+                a->body = NULL;
+        if (edits != NULL)
+                (void)header_edits_fixed(edits, &lines);
+        if (edits != NULL && header_edits_drop(edits, SPAN_LIT("content-type")))
+                type = NULL;
+        e = reply_build_with(route->respond.status, type, body, lines, edits == NULL || !header_edits_drop_server(edits), &a->reply);
+        a->has_reply = e == 0;
+        return e;
+}
+
 static int
 build_action(struct generation *g, const struct route *route, struct diags *d, struct action *a)
 {
-        struct span body = span_of(route->respond.body != NULL ? route->respond.body : "");
         int e;
 
         switch (route->action) {
         case ROUTE_RESPOND:
-                e = reply_build(route->respond.status, route->respond.type, body, &a->reply);
-                a->has_reply = e == 0;
-                return e;
+                return build_respond(g, route, d, a);
+        case ROUTE_REDIRECT:
+                return vars_compile_value(g, route, d, route->redirect.to, route->redirect.to_place, VARS_URL, "redirect.to", &a->to);
+        case ROUTE_REWRITE:
+                return vars_compile_value(g, route, d, route->rewrite, route->rewrite_place, VARS_PATH, "rewrite", &a->to);
         case ROUTE_STATIC:
                 e = build_static(route, g->arena, a);
                 if (e == 0 || e == -ENOMEM)
@@ -100,30 +131,19 @@ actions_free(struct generation *g)
 
 /* ---- elsewhere ------------------------------------------------------------------------------------------------------------- */
 
-/* To `target` with what `m` matched, and the query that came unless the target has its own. */
-static void
-send_elsewhere(struct request *r, unsigned status, const char *target, const struct router_match *m)
+const struct vars *
+action_target(const struct generation *g, uint32_t route)
 {
-        const char *base = request_bytes(r);
-        struct outgoing h;
-        char to[LOCATION_MAX];
-        long n = router_expand(target, m, to, sizeof(to));
+        return g->actions[route].to;
+}
 
-        if (n < 0) {
-                request_fail(r, 414, false);
-                return;
-        }
-        if (r->head.query_len > 0 && strchr(target, '?') == NULL) {
-                if ((size_t)n + 1 + r->head.query_len > sizeof(to)) {
-                        request_fail(r, 414, false);
-                        return;
-                }
-                to[n++] = '?';
-                memcpy(to + n, base + r->head.query_off, r->head.query_len);
-                n += (long)r->head.query_len;
-        }
+static void
+send_elsewhere(struct request *r, unsigned status, struct span to)
+{
+        struct outgoing h;
+
         outgoing_begin(&h, r, status);
-        outgoing_field(&h, IPC_H_LOCATION, SPAN_LIT("Location"), (struct span){ to, (size_t)n });
+        outgoing_field(&h, IPC_H_LOCATION, SPAN_LIT("Location"), to);
         outgoing_whole(&h, NULL, 0);
 }
 
@@ -136,13 +156,26 @@ dispatch_slash(struct request *r)
         char *path = (char *)(uintptr_t)r->path.ptr; /* ours: path_small or path_buf, both with room for one byte more (take_path) */
         size_t len = r->path.len;
         bool hosts = len > 1 && path[1] == '/';
+        struct span query = request_query(r);
+        char to[LOCATION_MAX];
+        long n;
 
         if (path[len - 1] == '/')
                 len--;
         else
                 path[len++] = '/';
         m.params[0].value = hosts ? (struct span){ path, len } : (struct span){ path + 1, len - 1 };
-        send_elsewhere(r, 308, hosts ? "/.{path}" : "/{path}", &m);
+        n = router_expand(hosts ? "/.{path}" : "/{path}", &m, to, sizeof(to));
+        if (n < 0 || (size_t)n + 1 + query.len > sizeof(to)) {
+                request_fail(r, 414, false);
+                return;
+        }
+        if (query.len > 0) {
+                to[n++] = '?';
+                memcpy(to + n, query.ptr, query.len);
+                n += (long)query.len;
+        }
+        send_elsewhere(r, 308, (struct span){ to, (size_t)n });
 }
 
 /* ---- the others ------------------------------------------------------------------------------------------------------------ */
@@ -159,13 +192,42 @@ dispatch_static(struct request *r, const struct action *a)
         serve_file(r, a->root, path, a->file == NULL);
 }
 
+/* The body is made for this request. */
+static void
+dispatch_respond_vars(struct request *r, const struct action *a)
+{
+        const struct route_respond *respond = &r->route->respond;
+        char room[RESPOND_MAX];
+        struct vars_source source;
+        struct outgoing h;
+        struct span body;
+        long n;
+
+        vars_of_request(r, respond->status, &source);
+        n = vars_expand(a->body, &source, room, sizeof(room));
+        if (n < 0) {
+                log_error("request %llu: respond.body would be longer than %d bytes with this request's values", (unsigned long long)r->id, RESPOND_MAX);
+                request_fail(r, 500, false);
+                return;
+        }
+        body = (struct span){ room, respond->status == 205 ? 0 : (size_t)n };
+        outgoing_begin(&h, r, respond->status);
+        if (a->reply.typed)
+                outgoing_field(&h, IPC_H_CONTENT_TYPE, SPAN_LIT("Content-Type"), span_of(respond->type));
+        outgoing_whole(&h, &body, 1);
+}
+
 static void
 dispatch_respond(struct request *r, const struct action *a)
 {
         struct span body = { a->reply.body, a->reply.body_len };
         struct outgoing h;
 
-        if (r->policy->plain && r->lines_len == 0) {
+        if (a->body != NULL) {
+                dispatch_respond_vars(r, a);
+                return;
+        }
+        if (r->policy->baked && r->lines_len == 0) {
                 reply_add(&r->conn->out, &a->reply, r->head.minor, r->keep_alive, r->head_only, &r->conn->loop->date);
                 request_answer_started(r, r->route->respond.status, BODY_LENGTH, 0);
                 r->answer_bytes += r->head_only ? 0 : a->reply.body_len;
@@ -179,9 +241,18 @@ dispatch_respond(struct request *r, const struct action *a)
 }
 
 static void
-dispatch_redirect(struct request *r)
+dispatch_redirect(struct request *r, const struct action *a)
 {
-        send_elsewhere(r, r->route->redirect.status, r->route->redirect.to, &r->match);
+        struct vars_source source;
+        char to[LOCATION_MAX];
+        long n;
+
+        vars_of_request(r, 0, &source);
+        n = vars_expand(a->to, &source, to, sizeof(to));
+        if (n < 0)
+                request_fail(r, n == -ENOSPC ? 414 : 400, false);
+        else
+                send_elsewhere(r, r->route->redirect.status, (struct span){ to, (size_t)n });
 }
 
 void
@@ -206,7 +277,10 @@ dispatch_python(struct request *r)
 {
         uint32_t pool = r->lg->g->bundle.apps[r->route->app_index].pool_id;
         struct lane *lane = pool != 0 ? lane_find(r->conn->loop, pool) : NULL;
-        int e = lane != NULL ? lane_submit(lane, r) : -EAGAIN;
+        int e = r->policy->request_headers != NULL ? request_edits_apply(r->policy->request_headers, r) : 0;
+
+        if (e == 0)
+                e = lane != NULL ? lane_submit(lane, r) : -EAGAIN;
 
         if (e == 0)
                 return;
@@ -231,7 +305,7 @@ dispatch(struct request *r)
                 dispatch_static(r, a);
                 break;
         case ROUTE_REDIRECT:
-                dispatch_redirect(r);
+                dispatch_redirect(r, a);
                 break;
         case ROUTE_PYTHON:
         case ROUTE_APP:
@@ -240,6 +314,7 @@ dispatch(struct request *r)
                 else
                         dispatch_python(r);
                 break;
+        case ROUTE_REWRITE:
         case ROUTE_NONE:
                 assert(!"a route without an action");
         }

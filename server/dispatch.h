@@ -6,9 +6,13 @@
 
 #include "generation.h"
 
+struct vars; /* vars.h */
+
 /* Fills g->actions from g->routes: prebuilt replies, opened static roots. A root that is no directory is a finding at its place.
  * 0, -EINVAL with findings, -ENOMEM; on failure nothing remains. */
 int actions_build(struct generation *g, struct diags *d);
 void actions_free(struct generation *g);
+/* Where a redirect or a rewrite leads to. */
+const struct vars *action_target(const struct generation *g, uint32_t route);
 
 #endif

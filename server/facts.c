@@ -105,7 +105,7 @@ ask_query(void *ctx, struct span name)
 {
         struct facts *f = ctx;
 
-        return facts_query((struct span){ f->bytes + f->head->query_off, f->head->query_len }, name, f->value, sizeof(f->value));
+        return facts_query(f->query, name, f->value, sizeof(f->value));
 }
 
 /* ---- cookies ---------------------------------------------------------------------------------------------------------------------- */
@@ -166,4 +166,5 @@ facts_init(struct facts *f, const struct http_head *head, const char *bytes)
         f->ask = (struct router_facts){ ask_header, ask_query, ask_cookie, f };
         f->head = head;
         f->bytes = bytes;
+        f->query = (struct span){ bytes + head->query_off, head->query_len };
 }

@@ -13,6 +13,7 @@ struct facts {
         struct router_facts ask;      /* for router_query.facts */
         const struct http_head *head;
         const char *bytes;            /* what the head's offsets count from */
+        struct span query;            /* the head's, unless the caller puts another one here */
         char value[FACT_MAX];
 };
 

@@ -13,6 +13,8 @@ struct tls_contexts;  /* tls.h */
 struct action;        /* dispatch.h */
 struct auth_users;    /* auth_users.h */
 struct policy;        /* policy.h */
+struct cors;          /* cors.h */
+struct app_cors { bool said; const struct cors *cors; /* NULL: off */ }; /* app.cors() when the app was imported */
 
 struct bundle_file { char *path; char *bytes; size_t len; };
 struct bundle_app {
@@ -57,6 +59,7 @@ struct generation {
         struct router *router;
         struct tls_contexts **tls;       /* per listener; NULL: plain */
         struct action *actions;          /* per route: what dispatch.c does for it, made ready (replies, open roots) */
+        struct app_cors *app_cors;       /* per app */
         const struct policy **policies;  /* per route: what goes before the action and with the answer (policy.h) */
         struct auth_users *auth_users;   /* password files that were read, each once; in the arena */
         const struct policy *policy_default; /* of routes that say nothing, and of requests that none took */

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "cors_live.h"
 #include "log.h"
 
 /* ---- making ------------------------------------------------------------------------------------------------------------- */
@@ -57,6 +58,9 @@ lane_free(struct lane *l)
                 l->peers = p->next;
                 peer_free(p);
         }
+        if (l->cors != NULL && l->loop != NULL)
+                l->loop->cors_live--;
+        cors_live_free(l->cors);
         ipc_lane_free(l->ipc);
         ipc_bell_free(l->bell);
         free(l);
@@ -104,6 +108,26 @@ lane_add(struct loop *loop, struct lane *lane)
         lane->loop = loop;
         lane->next = loop->lanes;
         loop->lanes = lane;
+}
+
+void
+lane_cors_set(struct loop *loop, uint32_t pool_id, struct cors_live *c)
+{
+        struct lane *l = lane_find(loop, pool_id);
+
+        if (l == NULL) {
+                cors_live_free(c);
+                return;
+        }
+        loop->cors_live += (c != NULL) - (l->cors != NULL);
+        cors_live_free(l->cors);
+        l->cors = c;
+}
+
+const struct cors_live *
+lane_cors(const struct lane *lane)
+{
+        return lane->cors;
 }
 
 struct lane *

@@ -23,6 +23,10 @@ void lane_add(struct loop *loop, struct lane *lane);
 void lane_remove(struct loop *loop, uint32_t pool_id);        /* requests still in it get 502; frees it */
 void lane_attach(struct loop *loop, uint32_t pool_id, struct peer *p); /* takes p */
 void lane_peer_dead(struct loop *loop, uint32_t pool_id, ipc_owner owner, const char *how);
+/* app.cors() at run time: takes c; NULL: nothing was said. */
+struct cors_live;
+void lane_cors_set(struct loop *loop, uint32_t pool_id, struct cors_live *c);
+const struct cors_live *lane_cors(const struct lane *lane);
 struct lane *lane_find(struct loop *loop, uint32_t pool_id);
 
 /* Hands r over, its body as far as it goes. 0, or -EAGAIN: no slot (503), -EMSGSIZE (431), -ENOMEM. */

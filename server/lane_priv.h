@@ -35,6 +35,7 @@ struct lane {
         struct ipc_bell *bell;
         struct ipc_lane *ipc;
         struct peer *peers;
+        struct cors_live *cors;  /* what the app said at run time; NULL: nothing */
         uint32_t slot_count, in_use, lingering /* ended, not DONE */;
         uint32_t queue_max;      /* requests that may wait here for a pyworker: this loop's share of the app's queue.size */
         uint32_t published;      /* in this turn */

@@ -109,7 +109,7 @@ describe(struct request *r, const struct conf_app *app, struct ipc_request *m)
         m->http_minor = r->head.minor;
         m->method = head_span(base, r->head.method_off, r->head.method_len);
         m->target = head_span(base, r->head.target_off, r->head.target_len);
-        m->query = head_span(base, r->head.query_off, r->head.query_len);
+        m->query = (struct ipc_span){ request_query(r).ptr, request_query(r).len };
         m->host = (struct ipc_span){ request_host(r).ptr, request_host(r).len };
         m->path = (struct ipc_span){ r->path.ptr, r->path.len };
         m->root_path = (struct ipc_span){ root, strlen(root) };

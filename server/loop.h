@@ -65,6 +65,7 @@ struct loop {
         struct loop_generation *generations; /* (l) the current one first */
         struct lane *lanes;             /* (l) */
         struct auth_cache *auth_cache;  /* (l) who was let in a moment ago; NULL: nobody was asked for */
+        int cors_live;                  /* (l) lanes whose app said something with app.cors() at run time */
         struct conn *conns;             /* (l) all of them */
         struct conn *ready;             /* (l) to be stepped again before the loop sleeps */
         uint32_t conn_count;            /* (l) */

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "cors.h"
 #include "reported.h"
 
 struct mounting {
@@ -125,6 +126,23 @@ parse_report(struct mounting *m, size_t index, const struct json_value **ret)
         return e;
 }
 
+/* app.cors() at import. What the package reports it has checked; a report of somebody else's making may say anything. */
+static int
+take_cors(struct mounting *m, size_t index)
+{
+        const struct json_value *said = json_get(m->reports[index], "cors");
+        struct app_cors *c = &m->g->app_cors[index];
+        int e;
+
+        if (said == NULL)
+                return 0;
+        c->said = true;
+        e = cors_of_json(m->g->arena, said, &c->cors);
+        if (e == -EINVAL)
+                finding(m, DIAG_ERROR, conf_app_at(&m->g->conf, index)->place, "app \"%s\" reported a cors that makes no sense", conf_app_at(&m->g->conf, index)->name);
+        return e == -EINVAL ? 0 : e;
+}
+
 /* All reports, and the lines that findings quote: those of the file and those of the decorators. */
 static int
 read_reports(struct mounting *m)
@@ -133,10 +151,14 @@ read_reports(struct mounting *m)
         int e = 0;
 
         m->reports = calloc(g->conf.apps.count + 1, sizeof(*m->reports));
-        if (m->reports == NULL)
+        g->app_cors = arena_alloc(g->arena, (g->conf.apps.count + 1) * sizeof(*g->app_cors));
+        if (m->reports == NULL || g->app_cors == NULL)
                 return -ENOMEM;
-        for (size_t i = 0; e == 0 && i < g->conf.apps.count; i++)
+        for (size_t i = 0; e == 0 && i < g->conf.apps.count; i++) {
                 e = parse_report(m, i, &m->reports[i]);
+                if (e == 0 && m->reports[i] != NULL)
+                        e = take_cors(m, i);
+        }
         if (e == 0)
                 e = reported_lines(m->reports, g->conf.apps.count, &g->decorators);
         if (e == 0 && (g->quoted.list = calloc(g->bundle.sources.count + g->decorators.count + 1, sizeof(*g->quoted.list))) == NULL)

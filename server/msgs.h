@@ -22,6 +22,7 @@ enum msg_kind {
         MSG_COMMITTED,     /* generation: the board says so already; loops that sleep take it over now */
         MSG_DRAIN,         /* value = ms: finish what runs, close idle connections, then exit 0; 0: at once */
         MSG_RETIRE,        /* takes no new sockets; goes when its last connection closes by itself (a reload asked for fewer workers) */
+        MSG_CORS,          /* pool_id; fds: a memfd with what its app said (workers/README.md, `cors`); none: it counts no more */
         MSG_LOGS,          /* value = level; fds: error log, [access log]: use these from now on */
         /* worker -> master, on the control socket */
         MSG_READY,         /* generation: built, every loop can go over to it */

@@ -5,17 +5,24 @@
 
 #include <assert.h>
 
+#include "cors.h"
+#include "header_edits.h"
+
 void
 outgoing_begin(struct outgoing *h, struct request *r, unsigned status)
 {
-        *h = (struct outgoing){ .r = r, .policy = r->policy, .status = status };
-        response_begin(&r->conn->out, status, r->head.minor, &r->conn->loop->date);
+        *h = (struct outgoing){ .r = r, .policy = r->policy, .status = status, .cors = cors_of(r) };
+        h->plain = h->policy->plain && h->cors == NULL;
+        if (h->policy->headers != NULL && header_edits_drop_server(h->policy->headers))
+                response_begin_unnamed(&r->conn->out, status, &r->conn->loop->date);
+        else
+                response_begin(&r->conn->out, status, r->head.minor, &r->conn->loop->date);
 }
 
 void
 outgoing_field(struct outgoing *h, enum ipc_header_id id, struct span name, struct span value)
 {
-        if (h->policy->compress == NULL || !coding_holds(h, id, name, value))
+        if (h->plain || (fields_admit(h, id, name, value) && (h->policy->compress == NULL || !coding_holds(h, id, name, value))))
                 response_header(&h->r->conn->out, name, value);
 }
 
@@ -33,6 +40,8 @@ end_head(struct outgoing *h, enum body_kind kind, uint64_t length)
 
         if (kind == BODY_UNTIL_CLOSE)
                 r->keep_alive = false;
+        if (!h->plain)
+                fields_end(h);
         if (r->lines_len > 0)
                 out_add(&r->conn->out, r->lines, r->lines_len);
         response_end(&r->conn->out, r->head.minor, r->keep_alive, kind, length);

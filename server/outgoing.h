@@ -8,7 +8,7 @@
 #include "policy.h"
 #include "request.h"
 
-#define OUTGOING_VARY_MAX 6
+#define OUTGOING_VARY_MAX 8
 
 struct outgoing {
         struct request *r;
@@ -16,16 +16,22 @@ struct outgoing {
         unsigned status;
         struct span type, etag;  /* as they passed; .ptr NULL: not there */
         bool encoded;            /* Content-Encoding, Content-Range or no-transform: the body must stay as it is */
+        /* outgoing_fields.c's: */
+        bool plain;              /* nobody looks at the fields */
+        const struct cors *cors; /* NULL: none */
+        uint8_t vary_count;
+        struct span vary[OUTGOING_VARY_MAX]; /* what the answer depends on: held back, so that it goes out as one field */
         /* outgoing_coding.c's: */
         bool varies;             /* another client may get the body compressed, or not */
-        uint8_t vary_count;
-        struct span vary[OUTGOING_VARY_MAX], ranges; /* Vary, Accept-Ranges: held back as etag is */
+        struct span ranges;      /* Accept-Ranges: held back as etag is */
 };
 
 /* Status line, Server and Date. */
 void outgoing_begin(struct outgoing *h, struct request *r, unsigned status);
 /* One field. Connection, Transfer-Encoding and Content-Length are outgoing_end's. */
 void outgoing_field(struct outgoing *h, enum ipc_header_id id, struct span name, struct span value);
+/* The answer depends on these fields of the request: "Origin". Lives until the head is complete. */
+void outgoing_vary(struct outgoing *h, struct span names);
 /* Lines of heart's own, each with CRLF, that no policy changes. */
 void outgoing_lines(struct outgoing *h, struct span lines);
 /* The head is complete; the body, `length` bytes of it for BODY_LENGTH, follows by outgoing_body. The request's answer has started. */

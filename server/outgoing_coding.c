@@ -1,7 +1,7 @@
 /* outgoing_coding.c - an answer is compressed on its way out: its fields and its bytes. Contract in outgoing_priv.h.
  * SPDX-License-Identifier: MIT
  * From: outgoing.c.   To: compress.c says whether, accept_encoding.c with what, encoder.c does it.   Runs in: the owning loop.
- * ETag, Vary and Accept-Ranges are written only when the head ends, since a coded body is another representation: its tag is weak (RFC 9110, 8.8.1), what it is varies by
+ * ETag and Accept-Ranges (and Vary, outgoing_fields.c) are written only when the head ends, since a coded body is another representation: its tag is weak (RFC 9110, 8.8.1), what it is varies by
  * Accept-Encoding (12.5.5), and parts of it are not to be had. */
 #include <strings.h>
 
@@ -23,10 +23,6 @@ coding_holds(struct outgoing *h, enum ipc_header_id id, struct span name, struct
         }
         if (id == IPC_H_ETAG && h->etag.ptr == NULL) {
                 h->etag = value;
-                return true;
-        }
-        if (id == IPC_H_VARY && h->vary_count < OUTGOING_VARY_MAX) {
-                h->vary[h->vary_count++] = value;
                 return true;
         }
         if (is_accept_ranges(id, name) && h->ranges.ptr == NULL) {
@@ -79,27 +75,6 @@ add_etag(struct outgoing *h, bool coded)
         out_add_span(&h->r->conn->out, SPAN_LIT("\r\n"));
 }
 
-/* One line of all that the answer varies by. */
-static void
-add_vary(struct outgoing *h)
-{
-        struct out *o = &h->r->conn->out;
-        bool said = false;
-
-        if (!h->varies && h->vary_count == 0)
-                return;
-        out_add_span(o, SPAN_LIT("Vary: "));
-        for (unsigned i = 0; i < h->vary_count; i++) {
-                if (i > 0)
-                        out_add_span(o, SPAN_LIT(", "));
-                out_add_span(o, h->vary[i]);
-                said = said || list_has(h->vary[i], SPAN_LIT("accept-encoding")) || list_has(h->vary[i], SPAN_LIT("*"));
-        }
-        if (h->varies && !said)
-                out_add_span(o, h->vary_count > 0 ? SPAN_LIT(", Accept-Encoding") : SPAN_LIT("Accept-Encoding"));
-        out_add_span(o, SPAN_LIT("\r\n"));
-}
-
 void
 coding_lines(struct outgoing *h, enum coding coding)
 {
@@ -109,7 +84,8 @@ coding_lines(struct outgoing *h, enum coding coding)
         if (h->status == 304 && !h->encoded) /* what a 200 would have said (RFC 9110, 15.4.5); its type is not known here */
                 h->varies = true;
         add_etag(h, coded);
-        add_vary(h);
+        if (h->varies)
+                outgoing_vary(h, SPAN_LIT("Accept-Encoding"));
         if (coded)
                 response_header(o, SPAN_LIT("Content-Encoding"), coding_name(coding));
         else if (h->ranges.ptr != NULL)

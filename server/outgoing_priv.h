@@ -1,11 +1,18 @@
-/* outgoing_priv.h - what outgoing.c has from outgoing_coding.c.
+/* outgoing_priv.h - what outgoing.c has from outgoing_fields.c and outgoing_coding.c.
  * SPDX-License-Identifier: MIT
- * Only for answers whose policy has `compress`. The owning loop's thread. */
+ * Only for answers that are not plain, and of outgoing_coding.c whose policy has `compress`. The owning loop's thread. */
 #ifndef HEART_OUTGOING_PRIV_H
 #define HEART_OUTGOING_PRIV_H
 
 #include "outgoing.h"
 
+/* ---- outgoing_fields.c ---- */
+/* A field is to go out. False: it does not, or not now. */
+bool fields_admit(struct outgoing *h, enum ipc_header_id id, struct span name, struct span value);
+/* What CORS and the policy's header edits add, and Vary. */
+void fields_end(struct outgoing *h);
+
+/* ---- outgoing_coding.c ---- */
 /* A field is to go out. True: it is held back until it is known whether the body will be coded. */
 bool coding_holds(struct outgoing *h, enum ipc_header_id id, struct span name, struct span value);
 /* What this client gets of a body of `length` bytes, UINT64_MAX: not known. */

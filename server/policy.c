@@ -10,17 +10,26 @@
 #include "access.h"
 #include "auth_basic.h"
 #include "compress.h"
+#include "cors.h"
 #include "gates.h"
 #include "rate_limit.h"
+#include "header_edits.h"
 
 /* route NULL: the global settings alone. ret holds the default's parts on entry. */
 static int
 build_parts(struct generation *g, const struct route *route, struct diags *d, struct policy *ret)
 {
+        struct span lines;
         int e = 0, one;
 
         one = auth_basic_build(g, route, d, &ret->auth_basic);
         e = one < 0 ? one : e;
+        one = header_edits_build(g, route, d, &ret->headers);
+        e = one < 0 && e != -ENOMEM ? one : e;
+        one = request_edits_build(g, route, d, &ret->request_headers);
+        e = one < 0 && e != -ENOMEM ? one : e;
+        one = cors_build(g, route, d, &ret->cors);
+        e = one < 0 && e != -ENOMEM ? one : e;
         one = compress_build(g, route, d, &ret->compress);
         e = one < 0 && e != -ENOMEM ? one : e;
         one = access_build(g, route, d, &ret->access);
@@ -28,7 +37,8 @@ build_parts(struct generation *g, const struct route *route, struct diags *d, st
         one = rate_limit_build(g, route, d, &ret->rate);
         e = one < 0 && e != -ENOMEM ? one : e;
         ret->gates = gates_of(ret);
-        ret->plain = ret->compress == NULL;
+        ret->baked = ret->compress == NULL && ret->cors == NULL && (ret->headers == NULL || header_edits_fixed(ret->headers, &lines));
+        ret->plain = ret->baked && ret->headers == NULL;
         return e;
 }
 

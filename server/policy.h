@@ -12,10 +12,16 @@ struct access;        /* access.h */
 struct rate_limit;    /* rate_limit.h */
 struct auth_basic;    /* auth_basic.h */
 struct compress;
+struct cors;          /* cors.h */
+struct header_edits;  /* header_edits.h */
 
 struct policy {
-        bool plain;     /* nothing touches answers: prebuilt replies go out as they are */
+        bool plain;     /* nothing touches answers */
+        bool baked;     /* nothing but what is the same each time: prebuilt replies hold it already and go out as they are */
         const struct compress *compress; /* NULL: answers go out as they are */
+        const struct header_edits *headers;         /* of answers; NULL: none */
+        const struct header_edits *request_headers; /* of requests, for Python; NULL: none */
+        const struct cors *cors;                    /* NULL: none; ask cors_of */
         uint32_t gates; /* bit of enum gate_place: which gates there are to pass */
         const struct access *access;
         const struct rate_limit *rate;

@@ -150,6 +150,8 @@ pool_free(struct pool *p)
                 pool_lanes_drop(p, i);
         if (p->bell_fd >= 0)
                 close(p->bell_fd);
+        if (p->cors_fd >= 0)
+                close(p->cors_fd);
         free(p->seats);
         free(p->report);
         arena_free(p->arena);
@@ -202,7 +204,7 @@ pool_start(struct master *m, const struct conf *c, const struct conf_app *app, p
                 goto fail;
         if (!p || !(p->arena = arena_new()))
                 goto fail;
-        *p = (struct pool){ .master = m, .arena = p->arena, .id = ++m->pools->last_id, .state = POOL_STARTING, .bell_fd = -1, .seat_count = seat_count_of(app),
+        *p = (struct pool){ .master = m, .arena = p->arena, .id = ++m->pools->last_id, .state = POOL_STARTING, .bell_fd = -1, .cors_fd = -1, .seat_count = seat_count_of(app),
                             .drain_ms = c->drain_timeout_ms, .generation = reload_number(m), .started_ms = master_now_ms(), .ready_fn = fn, .ready_arg = arg };
         if ((r = pool_make(m, p, c, app)) < 0) {
                 log_error("app %s: cannot be started: %s", app->name, p->why);

@@ -61,6 +61,7 @@ struct pool {
         unsigned seat_count, tries;
         char *report;                   /* of the first that was ready */
         size_t report_len;
+        int cors_fd;                    /* memfd with what its app last said with app.cors() while it runs; -1: nothing */
         char why[512];                  /* FAILED: why */
         struct timer *timer;            /* STARTING: start_timeout; FAILED: the next try; DRAINING, ENDING: none */
         struct timer *end_timer;

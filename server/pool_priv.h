@@ -21,6 +21,10 @@ void pool_answered(struct pool *p, bool changed, const char *files); /* one pywo
 /* ---- pool_retire.c ----- */
 void pool_end_soon(struct pool *p);                     /* once nobody sits on any seat the pool is freed, from a timer */
 void pool_drain_if_idle(struct pool *p);                /* RETIRING: DRAINING if no worker has a request of it left */
+/* ---- pool_cors.c ----- */
+void pool_cors_said(struct pool *p, const struct pyproc *py, const char *json, size_t len); /* keeps it and tells every worker */
+void pool_cors_tell(struct pool *p, uint32_t index);              /* a worker that has just got its lanes */
+void pool_cors_forget(struct pool *p);                            /* a reload was committed: file and report count again */
 /* ---- pool_lanes.c ----- */
 void pool_lanes_geometry(struct pool *p);
 int pool_lanes_open(struct pool *p, const struct worker_info *w); /* makes w's lanes and sends MSG_POOL_OPEN */

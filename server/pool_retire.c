@@ -119,6 +119,8 @@ void
 pools_commit(struct master *m, struct pool *const *serving, size_t count)
 {
         for (size_t i = 0; i < count; i++) {
+                if (serving[i]->serving) /* what one said before it ever served is its word for the generation that begins */
+                        pool_cors_forget(serving[i]);
                 serving[i]->serving = true;
                 serving[i]->background = false;
         }

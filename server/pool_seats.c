@@ -19,7 +19,8 @@ static void on_py_ready(struct master *m, void *arg, struct pyproc *py, char *re
 static void on_py_failed(struct master *m, void *arg, struct pyproc *py, const char *error);
 static void on_py_changed(struct master *m, void *arg, struct pyproc *py, bool changed, const char *files);
 static void on_py_dead(struct master *m, void *arg, struct pyproc *py, int status, const char *why);
-static const struct pyproc_events events = { on_py_ready, on_py_failed, on_py_changed, on_py_dead };
+static void on_py_cors(struct master *m, void *arg, struct pyproc *py, const char *json, size_t len);
+static const struct pyproc_events events = { on_py_ready, on_py_failed, on_py_changed, on_py_cors, on_py_dead };
 
 /* ---- who sits where ---------------------------------------------------------------------------------------------------------- */
 static int
@@ -217,4 +218,11 @@ on_py_changed(struct master *m, void *arg, struct pyproc *py, bool changed, cons
 {
         (void)m, (void)py;
         pool_answered(arg, changed, files);
+}
+
+static void
+on_py_cors(struct master *m, void *arg, struct pyproc *py, const char *json, size_t len)
+{
+        (void)m;
+        pool_cors_said(arg, py, json, len);
 }

@@ -51,6 +51,7 @@ pools_worker_born(struct master *m, uint32_t index)
                 for (unsigned i = 0; i < p->seat_count; i++)
                         if (p->seats[i].py)
                                 pool_lanes_attach(p, p->seats[i].py, &w);
+                pool_cors_tell(p, index);
         }
 }
 

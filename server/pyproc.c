@@ -334,7 +334,10 @@ said(struct pyproc *py, const char *text, size_t len, const int *fds, size_t fd_
                 said_failed(py, json_get_str(v, "error"));
         else if (strcmp(op, "changed") == 0)
                 said_changed(py, v);
-        else if (strcmp(op, "drained") == 0 && py->state == PY_DRAINING)
+        else if (strcmp(op, "cors") == 0) {
+                if (py->state == PY_READY)
+                        py->events->cors(py->master, py->arg, py, text, len);
+        } else if (strcmp(op, "drained") == 0 && py->state == PY_DRAINING)
                 set_timer(py, LEAVE_MS, not_leaving);
         else if (strcmp(op, "drained") != 0)
                 broken(py, "unknown op");

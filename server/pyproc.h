@@ -22,6 +22,7 @@ struct pyproc_events {  /* arg: as given to pyproc_start */
         void (*ready)(struct master *m, void *arg, struct pyproc *py, char *report, size_t report_len); /* report: malloc'ed, now the callee's */
         void (*failed)(struct master *m, void *arg, struct pyproc *py, const char *error);
         void (*changed)(struct master *m, void *arg, struct pyproc *py, bool changed, const char *files);
+        void (*cors)(struct master *m, void *arg, struct pyproc *py, const char *json, size_t len); /* the message as it came: JSON */
         /* Reaped; why says so in words ("exit 1", "killed by signal 9, not by heart"). The callee frees py, now or later. */
         void (*dead)(struct master *m, void *arg, struct pyproc *py, int status, const char *why);
 };

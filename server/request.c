@@ -12,7 +12,9 @@
 
 #include "answer_keep.h"
 #include "client.h"
+#include "cors.h"
 #include "facts.h"
+#include "https_redirect.h"
 #include "gates.h"
 #include "lane.h"
 #include "log.h"
@@ -241,17 +243,47 @@ request_expected(struct request *r)
                 r->keep_alive = stays_open(r);
 }
 
+struct span
+request_query(const struct request *r)
+{
+        return r->new_query.ptr != NULL ? r->new_query : (struct span){ request_bytes(r) + r->head.query_off, r->head.query_len };
+}
+
 /* Where the request came from and how, for the conditions of routes. */
 static enum router_verdict
-match(struct request *r)
+match(struct request *r, uint32_t method)
 {
-        struct router_query q = { .path = r->path, .host = r->host, .method = r->head.method, .local = *conn_local(r->conn), .tls = r->https,
+        struct router_query q = { .path = r->path, .host = r->host, .method = method, .local = *conn_local(r->conn), .tls = r->https,
                                   .source = r->client };
         struct facts facts;
 
         facts_init(&facts, &r->head, request_bytes(r));
+        facts.query = request_query(r);
         q.facts = &facts.ask;
         return router_match(r->lg->g->router, r->conn->loop->scratch, &q, &r->match);
+}
+
+enum router_verdict
+request_match_as(struct request *r, uint32_t method)
+{
+        for (;;) {
+                enum router_verdict v = match(r, method);
+                int e;
+
+                if (v == ROUTER_SLASH && r->rewrites > 0)
+                        v = ROUTER_FOUND; /* the client knows nothing of this path, and is not sent to it */
+                if (v != ROUTER_FOUND)
+                        return v;
+                r->route = &r->lg->g->routes[r->match.route];
+                r->policy = r->lg->g->policies[r->match.route];
+                if (r->route->action != ROUTE_REWRITE)
+                        return v;
+                e = rewrite_apply(r);
+                if (e < 0) {
+                        r->refusal = (uint16_t)-e;
+                        return ROUTER_FAILED;
+                }
+        }
 }
 
 void
@@ -279,13 +311,13 @@ request_begin(struct request *r)
                 request_fail(r, 501, false);
                 return;
         }
-        verdict = match(r);
+        if (https_redirect_answer(r) || cors_preflight(r))
+                return;
+        verdict = request_match_as(r, r->head.method);
         if (verdict != ROUTER_FOUND && !gates_admit(r))
                 return;
         switch (verdict) {
         case ROUTER_FOUND:
-                r->route = &r->lg->g->routes[r->match.route];
-                r->policy = r->lg->g->policies[r->match.route];
                 break;
         case ROUTER_METHOD:
                 dispatch_method(r);
@@ -298,6 +330,10 @@ request_begin(struct request *r)
                 request_fail(r, 404, false);
                 return;
         case ROUTER_FAILED:
+                if (r->refusal != 0) {
+                        request_fail(r, r->refusal, false);
+                        return;
+                }
                 log_error("request %llu: a regex of the route table hit its match limit", (unsigned long long)r->id);
                 request_fail(r, 500, false);
                 return;

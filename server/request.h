@@ -49,6 +49,9 @@ struct request {
         const struct policy *policy;       /* of the route, else the default; from request_begin on */
         uint8_t gate;                      /* the gate it stands at (gates.h) */
         struct span path, host;            /* decoded path and host name; in path_buf, host_buf or the input buffer */
+        struct span new_query;             /* a rewrite gave it, behind path; .ptr NULL: the client's own counts */
+        uint8_t rewrites;
+        uint16_t refusal;                  /* request_match_as: the status that a failed rewrite comes to; 0: none failed */
         uint32_t head_len;                 /* bytes of the head at conn->in + in_start */
 
         struct in6_addr client;            /* who sent it, behind proxies that are trusted; IPv4 v4-mapped; all zero: nobody with an address */
@@ -124,11 +127,17 @@ void request_abandon(struct request *r);
 struct span request_header(const struct request *r, enum ipc_header_id id);
 const char *request_bytes(const struct request *r); /* where the head's offsets count from */
 const struct conf *request_conf(const struct request *r);
+struct span request_query(const struct request *r); /* raw, without '?'; after a rewrite the new one. Until the input buffer moves */
 struct span request_host(const struct request *r);  /* Host as believed, with its port; empty: none. Until the input buffer moves */
 /* The answer, whoever makes it, gets this line. False: there is no room for it. */
 bool request_add_line(struct request *r, struct span name, struct span value);
 /* Python gets this field in place of the client's own of that name; value.ptr NULL: none at all. 0 or -ENOMEM. */
 int request_to_app(struct request *r, struct span name, struct span value);
+
+/* As if this were its method: finds route and policy, through rewrites. ROUTER_FAILED: `refusal`, or a regex that hit its limit. */
+enum router_verdict request_match_as(struct request *r, uint32_t method);
+/* rewrite.c: puts what its route says in the place of path and query. 0; -status: it cannot be. */
+int rewrite_apply(struct request *r);
 
 /* Answer side, used by dispatch.c and lane.c. */
 void request_answer_complete(struct request *r);

@@ -208,6 +208,14 @@ add_status_line(struct out *o, unsigned status)
         }
 }
 
+static void
+add_status_line_alone(struct out *o, unsigned status)
+{
+        add_status_line(o, status);
+        if (!o->failed)
+                o->end -= (uint32_t)sizeof(SERVER_LINE) - 1; /* it stands at the end of each */
+}
+
 /* ---- heads -------------------------------------------------------------------------------------------------------------- */
 
 void
@@ -215,6 +223,13 @@ response_begin(struct out *o, unsigned status, unsigned minor, const struct resp
 {
         (void)minor; /* the status line says 1.1 to both */
         add_status_line(o, status);
+        out_add(o, d->line, DATE_LINE_LEN);
+}
+
+void
+response_begin_unnamed(struct out *o, unsigned status, const struct response_date *d)
+{
+        add_status_line_alone(o, status);
         out_add(o, d->line, DATE_LINE_LEN);
 }
 
@@ -427,6 +442,12 @@ response_page(struct page *p, unsigned status, struct span accept)
 int
 reply_build(unsigned status, const char *type, struct span body, struct reply *ret)
 {
+        return reply_build_with(status, type, body, SPAN_LIT(""), true, ret);
+}
+
+int
+reply_build_with(unsigned status, const char *type, struct span body, struct span lines, bool named, struct reply *ret)
+{
         struct out head = { 0 };
         char number[20];
 
@@ -437,7 +458,11 @@ reply_build(unsigned status, const char *type, struct span body, struct reply *r
                         return -EINVAL;
         if (!response_has_body(status) || status == 205) /* 205 has a length, which is 0 (RFC 9110, 15.3.6) */
                 body.len = 0;
-        add_status_line(&head, status);
+        if (named)
+                add_status_line(&head, status);
+        else
+                add_status_line_alone(&head, status);
+        out_add_span(&head, lines);
         if (response_has_body(status)) {
                 if (type != NULL && type[0] != '\0')
                         response_header(&head, SPAN_LIT("Content-Type"), span_of(type));

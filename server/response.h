@@ -33,6 +33,7 @@ enum body_kind { BODY_NONE /* 1xx 204 304 */, BODY_LENGTH, BODY_CHUNKED, BODY_UN
 /* Status line, Server, Date, then framing and Connection headers; response_end closes the head. In between: response_header.
  * keep_alive false adds "Connection: close"; HTTP/1.0 keep-alive adds "Connection: keep-alive". */
 void response_begin(struct out *o, unsigned status, unsigned minor, const struct response_date *d);
+void response_begin_unnamed(struct out *o, unsigned status, const struct response_date *d); /* without a Server line */
 void response_header(struct out *o, struct span name, struct span value);
 void response_end(struct out *o, unsigned minor, bool keep_alive, enum body_kind kind, uint64_t length);
 
@@ -51,6 +52,8 @@ void response_last_chunk(struct out *o);
 struct reply { char *head; uint32_t head_len; /* from "HTTP/1.1 200 OK\r\n" up to where Date goes */ char *body /* in the block of head, an empty line before it */; uint32_t body_len; bool typed /* there is a Content-Type */; };
 /* type may be NULL. Statuses that have no body (204, 304) drop it. 0, -EINVAL (a control in type, a status outside 200..599), -ENOMEM. */
 int reply_build(unsigned status, const char *type, struct span body, struct reply *ret);
+/* The same with lines to add, each with CRLF, and with a Server line only where `named`. */
+int reply_build_with(unsigned status, const char *type, struct span body, struct span lines, bool named, struct reply *ret);
 void reply_fini(struct reply *r);
 void reply_add(struct out *o, const struct reply *r, unsigned minor, bool keep_alive, bool head_only, const struct response_date *d);
 

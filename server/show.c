@@ -118,6 +118,9 @@ route_action_text(const struct generation *g, const struct route *r)
         case ROUTE_REDIRECT:
                 n = asprintf(&text, "redirect %u %s", (unsigned)r->redirect.status, r->redirect.to);
                 break;
+        case ROUTE_REWRITE:
+                n = asprintf(&text, "rewrite %s", r->rewrite);
+                break;
         case ROUTE_PYTHON:
                 n = asprintf(&text, "python %s", r->python);
                 break;

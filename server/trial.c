@@ -140,14 +140,6 @@ parse_addr(struct span text, struct in6_addr *ret)
         return true;
 }
 
-static uint16_t
-port_of(const struct conf_listener *l)
-{
-        if (l->addr.ss_family == AF_INET)
-                return ntohs(((const struct sockaddr_in *)(const void *)&l->addr)->sin_port);
-        return l->addr.ss_family == AF_INET6 ? ntohs(((const struct sockaddr_in6 *)(const void *)&l->addr)->sin6_port) : 0;
-}
-
 /* Where it would come in: what the URL says, else the first listener. */
 static int
 choose_listener(struct trial *t, char *why, size_t room)
@@ -159,7 +151,7 @@ choose_listener(struct trial *t, char *why, size_t room)
         unsigned long port = span_is(t->scheme, SPAN_LIT("https")) ? 443 : 80;
 
         if (host.len == 0) {
-                t->q.local.port = port_of(first);
+                t->q.local.port = conf_listener_port(first);
                 t->q.tls = first->has_tls;
                 return 0;
         }
@@ -177,7 +169,7 @@ choose_listener(struct trial *t, char *why, size_t room)
         t->q.local.port = (uint16_t)port;
         (void)parse_addr(host, &t->q.local.addr);
         for (size_t i = 0; i < c->listeners.count; i++)
-                if (port_of(conf_listener_at(c, i)) == port)
+                if (conf_listener_port(conf_listener_at(c, i)) == port)
                         found = conf_listener_at(c, i);
         if (found == NULL)
                 t->note = "no listener has this port";

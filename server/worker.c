@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "aside.h"
+#include "cors_live.h"
 #include "lane.h"
 #include "log.h"
 
@@ -214,6 +215,7 @@ struct op {
         int value;
         uint64_t generation;
         struct worker_pool *forget; /* freed by the last one */
+        struct cors_live *cors[LOOPS_MAX]; /* MSG_CORS: one for each loop, which takes it */
         char text[128];
 };
 
@@ -300,6 +302,12 @@ static void
 op_peer_dead(struct loop *l, struct op_post *p)
 {
         lane_peer_dead(l, p->op->pool_id, p->op->owner, p->op->text);
+}
+
+static void
+op_cors(struct loop *l, struct op_post *p)
+{
+        lane_cors_set(l, p->op->pool_id, p->op->cors[l->index]);
 }
 
 static void
@@ -511,6 +519,33 @@ on_committed(struct state *s, const struct msg *m)
         s->prepared = NULL;
 }
 
+/* The text of a memfd that the master made. */
+static ssize_t
+read_said(int fd, char *out, size_t room)
+{
+        size_t len = 0;
+        ssize_t n;
+
+        while (len < room && (n = pread(fd, out + len, room - len, (off_t)len)) > 0)
+                len += (size_t)n;
+        return (ssize_t)len;
+}
+
+static void
+on_cors(struct state *s, const struct msg *m, const int *fds, size_t fd_count)
+{
+        static char text[65536]; /* as long as a pyworker's message can be; this thread's */
+        size_t len = fd_count > 0 ? (size_t)read_said(fds[0], text, sizeof(text)) : 0;
+        struct op *op = op_new(s->w, 0, m);
+        int e = 0;
+
+        for (uint32_t i = 0; op != NULL && fd_count > 0 && i < s->w->heritage->loop_count && e == 0; i++)
+                e = cors_live_new(text, len, &op->cors[i]);
+        if (e < 0)
+                log_error("what an app said with app.cors() is lost in this worker: %s", strerror(-e));
+        (void)post_simple(s, 0, m, op_cors, op); /* without it: what was said before counts no more than what was not understood */
+}
+
 static void
 on_logs(struct state *s, const struct msg *m, const int *fds, size_t fd_count)
 {
@@ -572,6 +607,9 @@ on_message(struct state *s, const struct msg *m, const int *fds, size_t fd_count
                 break;
         case MSG_RETIRE:
                 (void)post_simple(s, 0, m, op_retire, NULL);
+                break;
+        case MSG_CORS:
+                on_cors(s, m, fds, fd_count);
                 break;
         case MSG_LOGS:
                 on_logs(s, m, fds, fd_count);
