@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "aside.h"
+#include "client.h"
 #include "dispatch.h"
 #include "generation_priv.h"
 #include "policy.h"
@@ -169,6 +170,9 @@ build_parts(struct generation *g, struct diags *d)
 {
         int (*const parts[])(struct generation *, struct diags *) = { build_tls, policies_build, actions_build };
         int e = mounts_expand(g, d), one;
+
+        if (e != -ENOMEM && client_build(g) < 0)
+                e = -ENOMEM;
 
         if (e == -ENOMEM)
                 return e;

@@ -15,6 +15,7 @@ struct auth_users;    /* auth_users.h */
 struct policy;        /* policy.h */
 struct cors;          /* cors.h */
 struct app_cors { bool said; const struct cors *cors; /* NULL: off */ }; /* app.cors() when the app was imported */
+struct netset;        /* netset.h */
 
 struct bundle_file { char *path; char *bytes; size_t len; };
 struct bundle_app {
@@ -58,6 +59,7 @@ struct generation {
         uint32_t methods;                /* of all routes together */
         struct router *router;
         struct tls_contexts **tls;       /* per listener; NULL: plain */
+        const struct netset *trusted;    /* trusted_proxies (client.h); NULL: nobody is */
         struct action *actions;          /* per route: what dispatch.c does for it, made ready (replies, open roots) */
         struct app_cors *app_cors;       /* per app */
         const struct policy **policies;  /* per route: what goes before the action and with the answer (policy.h) */

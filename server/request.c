@@ -188,7 +188,8 @@ request_client_left(struct request *r)
 
 /* ---- beginning ------------------------------------------------------------------------------------------------------- */
 
-static void
+/* What client_resolve says. */
+static int
 begin(struct request *r)
 {
         struct loop *l = r->conn->loop;
@@ -200,7 +201,7 @@ begin(struct request *r)
         r->arrived_us = l->now_us;
         r->policy = r->lg->g->policy_default;
         r->limits = generation_limits(r->lg->g, r->conn->listener_id);
-        client_resolve(r);
+        return client_resolve(r);
 }
 
 /* Decodes path and host into the request. 0 or -EINVAL: 400. */
@@ -292,11 +293,15 @@ request_begin(struct request *r)
         enum router_verdict verdict;
         int e;
 
-        begin(r);
+        e = begin(r);
         r->raw_pos = r->head_len;
         r->keep_alive = stays_open(r);
         r->head_only = r->head.method == M_HEAD;
         request_body_begin(r);
+        if (e < 0) {
+                request_fail(r, e == -ENOMEM ? 500 : 400, false);
+                return;
+        }
         if (r->head.path_len == 1 && request_bytes(r)[r->head.path_off] == '*') { /* OPTIONS *: about the server (RFC 9110, 9.3.7) */
                 r->match.allow = M_ANY & ~(uint32_t)M_OTHER;
                 dispatch_method(r);
@@ -395,7 +400,7 @@ request_fail_with(struct request *r, unsigned status, bool fatal, struct span ex
         struct outgoing h;
 
         if (!r->begun)
-                begin(r);
+                (void)begin(r);
         if (r->lane != NULL)
                 (void)lane_abandon(r);
         wheel_cancel(&c->loop->wheel, &r->timer);

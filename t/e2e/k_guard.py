@@ -159,5 +159,73 @@ class Access(Case):
                 self.assertEqual([client.get("/unix").status, client.get("/tcp").status], statuses)
 
 
+class Clients(Case):
+    """What Python, conditions and logs believe of the client, behind proxies and without."""
+
+    def app(self, trusted: str, more: str = "", listen: str = '"127.0.0.1:@PORT@"') -> harness.Server:
+        return self.serve(f"listen: [{listen}]\ntrusted_proxies: {trusted}\n{more}\napps: {{app: {{wsgi: app, processes: 1}}}}\nlogs: {{access: {{path: access.log, format: common}}}}\n"
+                          "routes:\n  - {path: '/{rest:path}', app: app}\n  - {path: /tls, when: {scheme: https}, respond: {body: https}}\n"
+                          "  - {path: /net, when: {source: 192.0.2.0/24}, respond: {body: net}}\n  - {path: /host, host: shop.example.com, respond: {body: shop}}\n", {"app.py": ADDRESSES})
+
+    def seen(self, server: harness.Server, *headers: Tuple[str, str]) -> str:
+        answer = server.get("/", headers)
+        self.assertEqual(answer.status, 200, answer)
+        address, port, scheme, host = answer.text.split()
+        return f"{address} {scheme} {host}"
+
+    def test_x_forwarded(self) -> None:
+        server = self.app("[127.0.0.1, 10.0.0.0/8]")
+        for headers, expected in (
+            ([], "127.0.0.1 http localhost"),
+            ([("X-Forwarded-For", "192.0.2.1")], "192.0.2.1 http localhost"),
+            ([("X-Forwarded-For", "6.6.6.6, 192.0.2.1")], "192.0.2.1 http localhost"),  # the client's own word, left of what the proxy added
+            ([("X-Forwarded-For", "6.6.6.6, 192.0.2.1, 10.1.2.3")], "192.0.2.1 http localhost"),
+            ([("X-Forwarded-For", "6.6.6.6"), ("X-Forwarded-For", "192.0.2.1,10.1.2.3")], "192.0.2.1 http localhost"),
+            ([("X-Forwarded-For", "10.9.9.9, 10.1.2.3")], "10.9.9.9 http localhost"),
+            ([("X-Forwarded-For", "2001:db8::7")], "2001:db8::7 http localhost"),
+            ([("X-Forwarded-For", "[2001:db8::7]:99")], "2001:db8::7 http localhost"),
+            ([("X-Forwarded-For", "unknown")], "unknown http localhost"),
+            ([("X-Forwarded-For", "192.0.2.1"), ("X-Forwarded-Proto", "https"), ("X-Forwarded-Host", "shop.example.com")], "192.0.2.1 https shop.example.com"),
+            ([("X-Forwarded-For", "192.0.2.1, 10.1.2.3"), ("X-Forwarded-Proto", "https, http")], "192.0.2.1 https localhost"),
+            ([("X-Forwarded-For", "6.6.6.6, 192.0.2.1, 10.1.2.3"), ("X-Forwarded-Proto", "http, https, http")], "192.0.2.1 https localhost"),
+            ([("X-Forwarded-For", "192.0.2.1"), ("Forwarded", "for=6.6.6.6;proto=https;host=evil")], "192.0.2.1 http localhost"),
+            ([("Forwarded", "for=192.0.2.1;proto=https;host=shop.example.com:8443")], "192.0.2.1 https shop.example.com:8443"),
+            ([("Forwarded", 'For="[2001:db8::7]:4711";Proto=https, for=10.1.1.1;proto=http')], "2001:db8::7 https localhost"),
+            ([("Forwarded", "for=6.6.6.6, for=192.0.2.1")], "192.0.2.1 http localhost"),
+            ([("Forwarded", "for=6.6.6.6, for=_hidden, for=10.2.2.2")], "unknown http localhost"),
+        ):
+            with self.subTest(headers=headers):
+                self.assertEqual(self.seen(server, *headers), expected)
+        for headers in ([("Forwarded", 'for="')], [("Forwarded", "for=1.2.3.4;for=1.2.3.5")], [("X-Forwarded-For", "1.2.3.4"), ("X-Forwarded-Host", "a b")]):
+            with self.subTest(headers=headers):
+                self.assertEqual(server.get("/", headers).status, 400)
+        near = ("X-Forwarded-For", "192.0.2.9"), ("X-Forwarded-Proto", "https"), ("X-Forwarded-Host", "shop.example.com")
+        self.assertEqual([server.get(path, near).text for path in ("/tls", "/net", "/host")], ["https", "net", "shop"], "conditions and hosts go by it")
+        harness.until("the access log", lambda: "192.0.2.9 " in (server.dir / "access.log").read_text())
+
+    def test_nobody_else_is_believed(self) -> None:
+        lies = [("X-Forwarded-For", "192.0.2.1"), ("X-Forwarded-Proto", "https"), ("X-Forwarded-Host", "shop.example.com"), ("Forwarded", "for=192.0.2.1;proto=https;host=shop.example.com")]
+        for trusted in ("[]", "[10.0.0.0/8]", "[unix]"):
+            server = self.app(trusted)
+            for n in range(1, 5):
+                self.assertEqual(self.seen(server, *lies[:n]), "127.0.0.1 http localhost")
+                self.assertEqual([server.get(path, lies[:n]).text.split()[0] for path in ("/tls", "/net", "/host")], ["127.0.0.1"] * 3)
+            self.assertEqual(server.get("/", [("Forwarded", 'for="')]).status, 200, "nor looked at")
+
+    def test_the_header_that_counts_can_be_named(self) -> None:
+        both = ("X-Forwarded-For", "6.6.6.6"), ("Forwarded", "for=192.0.2.1;proto=https")
+        self.assertEqual(self.seen(self.app("127.0.0.1", "proxy_header: forwarded"), *both), "192.0.2.1 https localhost")
+        server = self.app("127.0.0.1", "proxy_header: x-forwarded")
+        self.assertEqual(self.seen(server, *both), "6.6.6.6 http localhost")
+        self.assertEqual(self.seen(server, both[1]), "127.0.0.1 http localhost")
+
+    def test_a_proxy_on_a_unix_socket(self) -> None:
+        server = self.app("unix", listen="'unix:@DIR@/s', '127.0.0.1:@PORT@'")
+        with Client(str(server.dir / "s")) as client:
+            self.assertEqual(client.get("/", [("X-Forwarded-For", "192.0.2.1")]).text.split()[0], "192.0.2.1")
+            self.assertEqual(client.get("/").text.split()[0], "unix:")
+        self.assertEqual(self.seen(server, ("X-Forwarded-For", "192.0.2.1")), "127.0.0.1 http localhost")
+
+
 if __name__ == "__main__":
     harness.main()
