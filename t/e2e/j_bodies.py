@@ -7,10 +7,9 @@ import os
 import resource
 import stat
 import threading
-from pathlib import Path
 
 import harness
-from harness import Case, Client, Closed
+from harness import Case, Closed
 
 APP = '''
 import hashlib, os, time

@@ -5,9 +5,10 @@ from __future__ import annotations
 from .app import App
 from .datastructures import Headers, MultiDict
 from .errors import Disconnected, HTTPError, abort
+from .forms import FormLimits, UploadedFile
 from .logs import log
 from .request import Request
 from .response import JSON, Redirect, Response
 
-__all__ = ["JSON", "App", "Disconnected", "HTTPError", "Headers", "MultiDict", "Redirect", "Request", "Response", "abort", "log", "__version__"]
+__all__ = ["JSON", "App", "Disconnected", "FormLimits", "HTTPError", "Headers", "MultiDict", "Redirect", "Request", "Response", "UploadedFile", "abort", "log", "__version__"]
 __version__ = "0.1.0"

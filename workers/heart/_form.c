@@ -206,7 +206,8 @@ add_content(struct form *f, struct multipart_text bytes)
         p->size += bytes.len;
         if (!p->is_file && p->size > f->field_max)
                 return refuse(f, 413, "a field of the form is too long");
-        if (p->is_file && p->fd < 0 && (p->size > f->spill || bytes.len > f->memory_max - f->memory) && spill_part(f, p) < 0)
+        /* Files take half of the memory at most, so that the names and fields behind them have room. */
+        if (p->is_file && p->fd < 0 && (p->size > f->spill || f->memory + bytes.len > f->memory_max / 2) && spill_part(f, p) < 0)
                 return -1;
         return p->fd >= 0 ? write_all(f, p->fd, bytes.ptr, bytes.len) : keep(f, p, bytes);
 }

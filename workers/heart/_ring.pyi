@@ -13,6 +13,25 @@ Buffer = Union[bytes, bytearray, memoryview]
 class Disconnected(OSError):
     """The client, or the loop that spoke with it, is gone. Only abort() makes sense then."""
 
+class FormError(ValueError):
+    """args: (status, sentence). A form that is none, or larger than it may be."""
+
+class Form:
+    """The body of one form. One thread at a time; feed() lets go of the GIL for long pieces."""
+
+    def __init__(self, content_type: Optional[str], fields: int, files: int, memory: int, field: int, name: int, spill: int, folder: str) -> None:
+        """content_type: the header of a multipart/form-data body, None: application/x-www-form-urlencoded. memory, field, name, spill: bytes. Raises: FormError."""
+    def feed(self, data: Buffer, /) -> None:
+        """The next bytes of the body. Raises: FormError, OSError (a file cannot be written); then the Form has ended."""
+    def finish(self) -> List[Any]:
+        """urlencoded: (name, value) pairs, bytes. multipart: (name, filename or None, type or None, headers, content, size) with content as bytes or as the
+        descriptor of an unlinked file, which is the caller's now. Raises: FormError."""
+    def close(self) -> None:
+        """Forget what has come; files are closed. May be called more than once."""
+
+def parse_query(text: bytes, fields: int, /) -> List[Tuple[str, str]]:
+    """The pairs of an urlencoded text, decoded as UTF-8 with U+FFFD for what is none. Raises: ValueError for more than `fields`."""
+
 class Ring:
     """One per process. `owner`: ipc_owner, 1..65535. The bell is mapped, its descriptor may be closed; `wake_fd` must stay open."""
 

@@ -13,7 +13,8 @@ from typing import Any, AsyncIterator, Awaitable, Callable, Dict, Iterable, Iter
 
 from .errors import Disconnected, HTTPError, reason
 from .logs import log_exception
-from .request import EnvironSource, Request
+from .forms import FormLimits
+from .request import FORM_LIMITS, EnvironSource, Request
 from .response import Response, error_page, make_response
 from .routing import Asked, Matcher, check_pattern, check_when
 
@@ -105,8 +106,10 @@ class App:
     Source of the path patterns: router/README.md.
     """
 
-    def __init__(self, name: str = "app") -> None:
+    def __init__(self, name: str = "app", *, form_limits: FormLimits = FORM_LIMITS) -> None:
         self.name: str = name
+        self.form_limits: FormLimits = form_limits
+        """How large a form may be that a handler of this app asks for."""
         self.routes: List[Route] = []
         self.run_coroutine: Callable[[Awaitable[Any]], Any] = _run_alone  # pyworker.py puts its event loop here
         self._errors: Dict[Union[int, Type[BaseException]], Callable[[Request, Exception], Any]] = {}
@@ -291,7 +294,7 @@ class App:
         if self._matcher is None:
             self._matcher = Matcher([(route.path, route.methods, route.when) for route in self.routes])
         found = self._matcher.match(source.path, source.method, Asked(environ))
-        request = Request(source, found.params)
+        request = Request(source, found.params, self.form_limits)
         try:
             if found.route is not None:
                 response = self.handle(request, self.routes[found.route].endpoint.call)
@@ -299,7 +302,7 @@ class App:
                 response = self._unmatched(request, found.allow)
         except Disconnected:
             response = error_page(400, "the body broke off")
-        return _answer_wsgi(self, request, response, start_response)
+        return _answer_wsgi(request, response, start_response)
 
     def _unmatched(self, request: Request, allow: Tuple[str, ...]) -> Response:
         if not allow:
@@ -336,7 +339,7 @@ def _run_alone(awaitable: Awaitable[Any]) -> Any:
     return asyncio.run(wait())
 
 
-def _answer_wsgi(app: App, request: Request, response: Response, start_response: Callable[..., Any]) -> Iterable[bytes]:
+def _answer_wsgi(request: Request, response: Response, start_response: Callable[..., Any]) -> Iterable[bytes]:
     body = response.body
     headers = list(response.headers.raw)
     if isinstance(body, bytes) and response.status not in (204, 304) and "content-length" not in response.headers:
@@ -346,12 +349,31 @@ def _answer_wsgi(app: App, request: Request, response: Response, start_response:
         close = getattr(body, "close", None)
         if close is not None:
             close()
+        request.close()
         return []
     if isinstance(body, bytes):
+        request.close()
         return [body]
-    if hasattr(body, "__aiter__"):
-        return _drive(cast(Any, body).__aiter__())
-    return _encoded(cast(Iterable[Any], body))
+    return _Ending(request, _drive(cast(Any, body).__aiter__()) if hasattr(body, "__aiter__") else _encoded(cast(Iterable[Any], body)))
+
+
+class _Ending:
+    """The pieces of an answer; the request ends with their close(), which a WSGI server calls in every case."""
+
+    def __init__(self, request: Request, pieces: Iterator[bytes]) -> None:
+        self._request = request
+        self._pieces = pieces
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._pieces
+
+    def close(self) -> None:
+        close = getattr(self._pieces, "close", None)
+        try:
+            if close is not None:
+                close()
+        finally:
+            self._request.close()
 
 
 def _encoded(pieces: Iterable[Any]) -> Iterator[bytes]:

@@ -1,29 +1,30 @@
 # SPDX-License-Identifier: MIT
-"""datastructures.py - mappings with several values to a name: query, form, headers.
+"""datastructures.py - mappings with several values to a name: query, form, files, headers.
 
 Owned by one request or response; one thread at a time.
 """
 from __future__ import annotations
 
-from typing import Any, Dict, Iterable, Iterator, List, Mapping, Tuple, Union
+from typing import Any, Dict, Generic, Iterable, Iterator, List, Mapping, Tuple, TypeVar, Union
 
 __all__ = ["Headers", "MultiDict"]
 
 Pairs = Iterable[Tuple[str, str]]
+Value = TypeVar("Value")
 
 
-class MultiDict(Mapping[str, str]):
+class MultiDict(Mapping[str, Value], Generic[Value]):
     """Read-only: [name] is the first value, getlist(name) all of them in order. Iterates over distinct names."""
 
     __slots__ = ("_values",)
 
-    def __init__(self, pairs: Pairs = ()) -> None:
-        values: Dict[str, List[str]] = {}
+    def __init__(self, pairs: Iterable[Tuple[str, Value]] = ()) -> None:
+        values: Dict[str, List[Value]] = {}
         for name, value in pairs:
             values.setdefault(name, []).append(value)
         self._values = values
 
-    def __getitem__(self, name: str) -> str:
+    def __getitem__(self, name: str) -> Value:
         return self._values[name][0]
 
     def __iter__(self) -> Iterator[str]:
@@ -32,11 +33,11 @@ class MultiDict(Mapping[str, str]):
     def __len__(self) -> int:
         return len(self._values)
 
-    def getlist(self, name: str) -> List[str]:
+    def getlist(self, name: str) -> List[Value]:
         """Every value of this name, in order; an empty list when there is none."""
         return list(self._values.get(name, ()))
 
-    def pairs(self) -> List[Tuple[str, str]]:
+    def pairs(self) -> List[Tuple[str, Value]]:
         """(name, value) for every value, grouped by name."""
         return [(name, value) for name, values in self._values.items() for value in values]
 

@@ -55,10 +55,13 @@ class EventLoop:
     async def _run(self, app: App, raw: RingRequest, endpoint: Endpoint) -> None:
         loop = asyncio.get_running_loop()
         try:
-            request = Request(raw)
-            if raw.streamed:  # a slow upload must not hold the event loop
-                request._body = await loop.run_in_executor(None, raw.read)
-            await _send_async(raw, await app.handle_async(request, endpoint.call))
+            request = Request(raw, None, app.form_limits)
+            try:
+                if raw.streamed:  # a slow upload must not hold the event loop
+                    await loop.run_in_executor(None, request.read_ahead)
+                await _send_async(raw, await app.handle_async(request, endpoint.call))
+            finally:
+                request.close()
         except Disconnected:
             raw.abort()
         except BaseException as error:

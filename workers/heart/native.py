@@ -44,6 +44,7 @@ class Native:
 
     def run(self, raw: RingRequest) -> None:
         """Call the handler of one request and send its answer."""
+        request: Optional[Request] = None
         try:
             number = raw.handler
             if number >= ERROR_HANDLER:
@@ -54,7 +55,7 @@ class Native:
             if endpoint.is_async:
                 self._event_loop().submit(self._app, raw, endpoint)
                 return
-            request = Request(raw)
+            request = Request(raw, None, self._app.form_limits)
             if not self._plain:
                 self._answer(raw, request, self._app.handle(request, endpoint.call))
                 return
@@ -81,6 +82,9 @@ class Native:
             raw.abort()
         except BaseException as error:  # SystemExit too: a handler cannot end the pyworker
             give_up(raw, error)
+        finally:
+            if request is not None:
+                request.close()
 
     def _answer(self, raw: RingRequest, request: Request, response: Response) -> None:
         """Send; an answer that turns out to be none before its head is out (a bad header, a stream that fails at once) is the app's error still."""

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Protocol, Tuple, cast
-from urllib.parse import parse_qsl, quote
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Protocol, Tuple, Union, cast
+from urllib.parse import quote
 
 from .datastructures import Headers, MultiDict
 from .errors import Disconnected, HTTPError
+from .forms import MULTIPART, URLENCODED, FormData, FormLimits, UploadedFile, parse_pairs, read_form
 
 __all__ = ["EnvironSource", "Request", "Source"]
+
+
+FORM_LIMITS = FormLimits()
 
 
 class Source(Protocol):
@@ -57,18 +61,20 @@ class Request:
     cannot be read as what was asked for; both may simply be let through.   Source: RFC 9110 and 9112.
     """
 
-    __slots__ = ("_body", "_cookies", "_form", "_headers", "_query", "_source", "params", "state")
+    __slots__ = ("_body", "_cookies", "_data", "_headers", "_query", "_source", "form_limits", "params", "state")
 
-    def __init__(self, source: Source, params: Optional[Dict[str, Any]] = None) -> None:
+    def __init__(self, source: Source, params: Optional[Dict[str, Any]] = None, form_limits: FormLimits = FORM_LIMITS) -> None:
         self._source = source
+        self.form_limits: FormLimits = form_limits
+        """For this request; counts where it is set before form or files are asked for, and in `async def` handlers is the App's: there forms are read ahead."""
         self.params: Dict[str, Any] = source.params if params is None else params
         """What the route's placeholders matched, converted: {id:int} is an int, {u:uuid} a uuid.UUID."""
         self.state: Dict[str, Any] = {}
         """Free for hooks to leave something for the handler."""
         self._body: Optional[bytes] = None
         self._headers: Optional[Headers] = None
-        self._query: Optional[MultiDict] = None
-        self._form: Optional[MultiDict] = None
+        self._query: Optional[MultiDict[str]] = None
+        self._data: Union[FormData, HTTPError, None] = None
         self._cookies: Optional[Dict[str, str]] = None
 
     @property
@@ -136,10 +142,10 @@ class Request:
         return self._headers
 
     @property
-    def query(self) -> MultiDict:
+    def query(self) -> MultiDict[str]:
         """Parameters of the query, percent-decoded as UTF-8 (what is not UTF-8 becomes U+FFFD)."""
         if self._query is None:
-            self._query = _pairs(self._source.query)
+            self._query = parse_pairs(self._source.query)
         return self._query
 
     @property
@@ -162,8 +168,13 @@ class Request:
 
     @property
     def body(self) -> bytes:
-        """All of the body, at most `limits: body` bytes of it; waits for what has not arrived. Read once, then kept."""
+        """All of the body, at most `limits: body` bytes of it; waits for what has not arrived. Read once, then kept.
+
+        RuntimeError when it was read as a multipart form before (in `async def` handlers a long one is, before they begin).
+        """
         if self._body is None:
+            if self._data is not None:
+                raise RuntimeError("the body was read as a multipart form and is not kept; ask for body first, in a handler without async")
             self._body = self._source.read()
         return self._body
 
@@ -185,16 +196,57 @@ class Request:
             raise HTTPError(400, f"the body is not JSON: {error}") from None
 
     @property
-    def form(self) -> MultiDict:
-        """The fields of an application/x-www-form-urlencoded body; empty without a body. HTTPError 415 for a body of another type."""
-        if self._form is None:
-            if self.content_type == "application/x-www-form-urlencoded":
-                self._form = _pairs(self.body.decode("latin-1"))
+    def form(self) -> MultiDict[str]:
+        """The fields of a form, application/x-www-form-urlencoded or multipart/form-data; empty without a body.
+
+        HTTPError 415 for a body of another type, 400 for one that is no form, 413 for more than form_limits allows.
+        """
+        return self._load_form().fields
+
+    @property
+    def files(self) -> MultiDict[UploadedFile]:
+        """The files of a multipart/form-data body, by the names of their fields; errors as in form. They are closed when the request ends."""
+        return self._load_form().files
+
+    def _load_form(self) -> FormData:
+        if self._data is None:
+            kind = self.content_type
+            if kind == URLENCODED or kind == MULTIPART:
+                kept: List[bytes] = []
+                pieces: Iterable[bytes] = (self._body,) if self._body is not None else self.chunks() if kind == MULTIPART else self._kept_chunks(kept)
+                try:
+                    self._data = read_form(kind, self._source.header("content-type") or "", pieces, self.form_limits)
+                except HTTPError as error:
+                    self._data = error
+                if kept:
+                    self._body = b"".join(kept)
             elif self.body:
-                raise HTTPError(415, "a form must come as application/x-www-form-urlencoded")
+                raise HTTPError(415, f"a form must come as {URLENCODED} or {MULTIPART}")
             else:
-                self._form = MultiDict()
-        return self._form
+                self._data = FormData(MultiDict(), MultiDict())
+        if isinstance(self._data, HTTPError):
+            raise self._data
+        return self._data
+
+    def _kept_chunks(self, kept: List[bytes]) -> Iterator[bytes]:
+        for piece in self.chunks():
+            kept.append(piece)
+            yield piece
+
+    def read_ahead(self) -> None:
+        """For `async def` handlers, on a helper thread: take in what would have to be waited for. A multipart body becomes fields and files, any other one `body`."""
+        if self.content_type != MULTIPART:
+            self._body = self._source.read()
+            return
+        try:
+            self._load_form()
+        except HTTPError:
+            pass  # told again to whoever asks for the form
+
+    def close(self) -> None:
+        """The request has ended: files that came with it are closed."""
+        if isinstance(self._data, FormData):
+            self._data.close()
 
     def chunks(self, size: int = 65536) -> Iterator[bytes]:
         """The body in pieces of at most `size` bytes as they arrive, for what should not be held in memory whole. Instead of `body`, not after it."""
@@ -206,13 +258,6 @@ class Request:
 
     def __repr__(self) -> str:
         return f"<Request {self.id} {self.method} {self.path!r}>"
-
-
-def _pairs(text: str) -> MultiDict:
-    try:
-        return MultiDict(parse_qsl(text, keep_blank_values=True, errors="replace", max_num_fields=10000))
-    except ValueError:
-        raise HTTPError(400, "too many fields") from None
 
 
 class EnvironSource:
