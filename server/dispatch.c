@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "header_edits.h"
+#include "decompress.h"
 #include "lane.h"
 #include "log.h"
 #include "outgoing.h"
@@ -309,6 +310,8 @@ dispatch(struct request *r)
                 break;
         case ROUTE_PYTHON:
         case ROUTE_APP:
+                if (!decompress_begin(r))
+                        return;
                 if (request_gathers(r))
                         r->body = BODY_STATE_BUFFERING;
                 else

@@ -55,6 +55,8 @@ list_headers(const struct request *r, const char *base, struct ipc_field *f, uin
                         continue;
                 if (h->id == IPC_H_TRANSFER_ENCODING && r->body_ended)
                         continue; /* the chunks are undone, and the length that takes their place is known */
+                if (r->decompressed && (h->id == IPC_H_CONTENT_ENCODING || h->id == IPC_H_CONTENT_LENGTH))
+                        continue;
                 f[n].name = head_span(base, h->name_off, h->name_len);
                 f[n].value = head_span(base, h->value_off, h->value_len);
                 f[n++].id = h->id;
@@ -114,8 +116,8 @@ describe(struct request *r, const struct conf_app *app, struct ipc_request *m)
         m->path = (struct ipc_span){ r->path.ptr, r->path.len };
         m->root_path = (struct ipc_span){ root, strlen(root) };
         m->user = (struct ipc_span){ r->user.ptr, r->user.len };
-        m->content_length = r->head.content_length;
-        if (r->head.chunked && r->body_ended)
+        m->content_length = r->decompressed ? -1 : r->head.content_length;
+        if ((r->head.chunked || r->decompressed) && r->body_ended)
                 m->content_length = (int64_t)r->body_bytes; /* it was gathered whole: the app may know its length */
         if (is_here && out_len(&r->gathered) > 0)
                 m->body = (struct ipc_span){ r->gathered.buf + r->gathered.start, out_len(&r->gathered) };

@@ -380,6 +380,7 @@ loop_free(struct loop *l)
         }
         auth_cache_free(l->auth_cache);
         encoders_fini(&l->encoders);
+        inflaters_fini(&l->inflaters);
         access_log_free(l->access_log);
         router_scratch_free(l->scratch);
         if (l->epoll_fd >= 0)

@@ -13,6 +13,7 @@
 #include "encoder.h"
 #include "generation.h"
 #include "heritage.h"
+#include "inflate.h"
 #include "response.h"
 #include "wheel.h"
 
@@ -75,6 +76,7 @@ struct loop {
         struct request *requests;       /* (l) free requests */
         uint32_t request_count;
         struct encoders encoders;       /* (l) what compresses answers */
+        struct inflaters inflaters;     /* (l) and what undoes it in requests */
         bool draining, retiring;        /* (l) */
         bool done_said;                 /* (l) the last connection went after either of them */
         bool poked;                     /* (l) somebody wrote our eventfd: perhaps a pyworker that hands a wake-up back */

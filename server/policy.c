@@ -11,6 +11,7 @@
 #include "auth_basic.h"
 #include "compress.h"
 #include "cors.h"
+#include "decompress.h"
 #include "gates.h"
 #include "rate_limit.h"
 #include "header_edits.h"
@@ -31,6 +32,8 @@ build_parts(struct generation *g, const struct route *route, struct diags *d, st
         one = cors_build(g, route, d, &ret->cors);
         e = one < 0 && e != -ENOMEM ? one : e;
         one = compress_build(g, route, d, &ret->compress);
+        e = one < 0 && e != -ENOMEM ? one : e;
+        one = decompress_build(g, route, d, &ret->decompress);
         e = one < 0 && e != -ENOMEM ? one : e;
         one = access_build(g, route, d, &ret->access);
         e = one < 0 && e != -ENOMEM ? one : e;

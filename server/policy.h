@@ -12,12 +12,14 @@ struct access;        /* access.h */
 struct rate_limit;    /* rate_limit.h */
 struct auth_basic;    /* auth_basic.h */
 struct compress;
+struct decompress;
 struct cors;          /* cors.h */
 struct header_edits;  /* header_edits.h */
 
 struct policy {
         bool plain;     /* nothing touches answers */
         bool baked;     /* nothing but what is the same each time: prebuilt replies hold it already and go out as they are */
+        const struct decompress *decompress; /* NULL: bodies of requests pass as they come */
         const struct compress *compress; /* NULL: answers go out as they are */
         const struct header_edits *headers;         /* of answers; NULL: none */
         const struct header_edits *request_headers; /* of requests, for Python; NULL: none */

@@ -13,6 +13,7 @@
 #include "answer_keep.h"
 #include "client.h"
 #include "cors.h"
+#include "decompress.h"
 #include "facts.h"
 #include "https_redirect.h"
 #include "gates.h"
@@ -145,6 +146,7 @@ request_free(struct request *r)
         if (r->file_fd >= 0)
                 close(r->file_fd);
         outgoing_encoder_done(r);
+        decompress_end(r);
         if (r->gathered.buf != NULL)
                 out_fini(&r->gathered);
         spool_free(r->spool);

@@ -72,6 +72,11 @@ struct request {
         struct http_chunked chunked;
         struct out gathered;               /* BUFFERING: decoded bytes, the last of them when there is a spool */
         struct spool *spool;               /* what of it was too long for memory; NULL: nothing */
+        struct inflater *inflater;         /* the body comes compressed and is wanted; NULL: as it comes */
+        bool decompressed;                 /* ... or was: what the head says of its coding and length is not what Python gets */
+        bool framed_ended, inflating;      /* all of it came, not all came out; the inflater may have more without any input */
+        uint32_t coded_off, coded_len;     /* compressed bytes in the input buffer that it has not taken, from in_start */
+        uint64_t body_wire;                /* bytes of it that came, framing apart */
         uint64_t rate_ms, rate_bytes;      /* body_min_rate: where the running window began */
 
         enum answer_state answer;

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 
+#include "decompress.h"
 #include "lane.h"
 #include "spool.h"
 
@@ -20,7 +21,7 @@ static void
 restart_rate(struct request *r)
 {
         r->rate_ms = r->conn->loop->now_ms;
-        r->rate_bytes = r->body_bytes;
+        r->rate_bytes = r->body_wire;
         r->conn->deadline_ms = r->rate_ms + RATE_WINDOW_MS;
 }
 
@@ -84,19 +85,24 @@ pull_framed(struct request *r, size_t room, const char **ret_bytes, size_t *ret_
                 len -= used;
         } while (n == 0 && len > 0 && !r->body_ended); /* nothing but sizes and extensions: what follows them may be here already */
         *ret_len = n;
+        r->body_wire += n;
         return n > 0 ? 1 : 0;
 }
 
-/* The one place that every byte of a body passes: whoever undoes a content coding does it here, between the framing and the limits. */
+/* The one place that every byte of a body passes. A content coding is undone between the framing and the limits. */
 int
 request_pull(struct request *r, size_t room, const char **ret_bytes, size_t *ret_len)
 {
-        int e = pull_framed(r, room, ret_bytes, ret_len);
+        int e;
 
-        if (e <= 0)
-                return e;
-        r->body_bytes += *ret_len;
-        return r->body_bytes > r->body_limit && r->body != BODY_STATE_DISCARDING ? -413 : 1;
+        if (r->inflater != NULL && r->body == BODY_STATE_DISCARDING)
+                decompress_end(r);
+        e = r->inflater != NULL ? decompress_pull(r, pull_framed, room, ret_bytes, ret_len) : pull_framed(r, room, ret_bytes, ret_len);
+        if (e > 0)
+                r->body_bytes += *ret_len;
+        if (e >= 0 && (r->body_bytes > r->body_limit || r->body_wire > r->body_limit) && r->body != BODY_STATE_DISCARDING)
+                return -413;
+        return e;
 }
 
 /* Reads more of the body into the input buffer, whose consumed part behind the head is used again. 1, 0 nothing now, -1 the client broke off. */
@@ -144,7 +150,7 @@ spill(struct request *r)
         int e = 0;
 
         if (r->spool == NULL)
-                e = spool_new(r, SPOOL_BODY, r->head.chunked ? 0 : (uint64_t)r->head.content_length, &r->spool);
+                e = spool_new(r, SPOOL_BODY, r->head.chunked || r->decompressed ? 0 : (uint64_t)r->head.content_length, &r->spool);
         if (e == 0)
                 e = spool_write(r->spool, &r->gathered);
         if (e == 0 || e == -EAGAIN)
@@ -259,7 +265,7 @@ request_body_late(struct request *r)
 
         if (r->body_ended || r->body == BODY_STATE_NONE)
                 return;
-        if (waits_for_client(r) && (r->body_bytes - r->rate_bytes) * 1000 < rate * ms) {
+        if (waits_for_client(r) && (r->body_wire - r->rate_bytes) * 1000 < rate * ms) {
                 if (r->answer == ANSWER_COMPLETE) {
                         r->keep_alive = false;
                         r->body = BODY_STATE_NONE;
