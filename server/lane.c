@@ -183,6 +183,7 @@ lane_slot_free(struct lane *l, struct lane_slot *s)
                 l->lingering--;
         s->used = false;
         l->in_use--;
+        l->message_chunks -= s->in_chunk;
         board_add(l->loop->board, C_slots_freed, 1);
         l->loop->unsettled = true;
         lane_step_paused(l); /* its chunks are free too */

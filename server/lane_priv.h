@@ -16,6 +16,7 @@ struct lane_slot {
         uint32_t generation;
         uint32_t outstanding;    /* body chunks pushed and not consumed */
         ipc_owner owner;         /* 0 until the first record from it */
+        bool in_chunk;           /* its message lies in a chunk */
         bool used, ended;        /* ended: its last record was read; it waits for DONE */
         char what[WHAT_MAX];     /* abandoned: "GET /path", quoted */
 };
@@ -38,6 +39,7 @@ struct lane {
         struct cors_live *cors;  /* what the app said at run time; NULL: nothing */
         uint32_t slot_count, in_use, lingering /* ended, not DONE */;
         uint32_t queue_max;      /* requests that may wait here for a pyworker: this loop's share of the app's queue.size */
+        uint32_t message_chunks; /* chunks that hold messages, for as long as these wait and run */
         uint32_t published;      /* in this turn */
         uint32_t returned_seen;  /* ipc_bell_returned, when we last acted on it */
         bool starved;            /* a body waits for a chunk */

@@ -123,7 +123,8 @@ describe(struct request *r, const struct conf_app *app, struct ipc_request *m)
                 m->body = (struct ipc_span){ r->gathered.buf + r->gathered.start, out_len(&r->gathered) };
 }
 
-/* Lays the request out in its slot, or in a chunk when it is too long for one. */
+/* Lays the request out in its slot, or in a chunk when it is too long for one. Messages with a body get half of the chunks: those that wait in the queue would
+ * have all of them otherwise, and who comes next, or streams a body to the pyworker that they wait for, none. */
 static int
 lay_out(struct lane *l, struct ipc_request *m, uint32_t slot, uint32_t *ret_chunk)
 {
@@ -138,6 +139,8 @@ lay_out(struct lane *l, struct ipc_request *m, uint32_t slot, uint32_t *ret_chun
                 return n < 0 ? (int)n : 0;
         }
         if (size > g->chunk_bytes)
+                return -EMSGSIZE;
+        if (m->body.len > 0 && l->message_chunks >= g->chunks / 2)
                 return -EMSGSIZE;
         e = ipc_chunk_claim(l->ipc, ret_chunk);
         if (e < 0)
@@ -180,7 +183,7 @@ lane_submit(struct lane *l, struct request *r)
         m.param_count = list_params(r, params);
         e = lay_out(l, &m, slot, &chunk);
         if (e == -EMSGSIZE && m.body.len > 0) {
-                /* Head and body together are too long: the body goes through chunks of its own. */
+                /* Head and body together are too long, or chunks are scarce: the body goes through chunks of its own when it is asked for. */
                 m.body.len = 0;
                 m.flags |= IPC_F_STREAMED;
                 e = lay_out(l, &m, slot, &chunk);
@@ -191,8 +194,9 @@ lane_submit(struct lane *l, struct request *r)
         }
         s = &l->slots[slot];
         assert(!s->used);
-        *s = (struct lane_slot){ .request = r, .id = r->id, .generation = generation, .used = true };
+        *s = (struct lane_slot){ .request = r, .id = r->id, .generation = generation, .in_chunk = chunk != UINT32_MAX, .used = true };
         l->in_use++;
+        l->message_chunks += s->in_chunk;
         r->lane = l;
         r->slot = slot;
         board_add(l->loop->board, C_slots_claimed, 1);

@@ -44,6 +44,7 @@ apps:
   other: {wsgi: app, processes: 1}
 routes:
   - {path: "/{rest:path}", app: app}
+  - {path: "/upload", app: app, body_buffer: 0}
   - {path: "/other", app: other}
   - {path: "/fixed", respond: {body: fixed}}
 limits: {body: 100m}

@@ -24,7 +24,7 @@ def application(environ, start_response):
         while stream.read(65536):
             time.sleep(0.01)
     if path == "/sleep":
-        time.sleep(2)
+        time.sleep(1)
     found, size = hashlib.sha256(), 0
     if path != "/unread":
         while True:
@@ -170,6 +170,20 @@ class Bodies(Case):
         for thread in threads:
             thread.join()
         self.assertEqual(answers, {number: told(body, len(body)) for number, body in enumerate(bodies)})
+
+    def test_more_in_the_queue_than_there_are_chunks(self) -> None:
+        """Bodies that fit memory, but no slot, wait for their turn: as many as queue.size says, not as many as the lane has chunks."""
+        server = self.app()
+        body = random_bytes(50_000)
+        clients = [server.client() for _ in range(40)]
+        clients[0].send(post("/sleep", "Content-Length: 0"))
+        server.wait_log("begun /sleep")
+        for client in clients[1:]:
+            client.send(post("/", f"Content-Length: {len(body)}") + body)
+        self.assertEqual(clients[0].response().status, 200)
+        for client in clients[1:]:
+            self.assertEqual(client.response().text, told(body, len(body)))
+            client.close()
 
     def test_a_client_that_leaves_frees_its_spool(self) -> None:
         server = self.app()
