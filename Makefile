@@ -201,12 +201,14 @@ fuzz: $(patsubst t/fuzz/%.c,$B/fuzz/%,$(FUZZ_SOURCES))
 			$B/fuzz/corpus/$$name $$(test -d $S/t/fuzz/corpus/$$name && echo $S/t/fuzz/corpus/$$name) || exit 1; done
 
 # ---- run, bench -----------------------------------------------------------------------------------------------------------------
-.PHONY: run bench micro
+.PHONY: run bench slow micro
 run: all
 	@echo 'heart: the demo site, http://127.0.0.1:8080/ - ctrl-c ends it'
 	@HEART_PYTHONPATH=$(CURDIR)/$B/python exec $B/heartd -c $S/etc/routes.yaml
 bench: all micro $(LOAD_PROGRAM)
 	@$(PYTHON) $S/t/bench/bench.py --build $(CURDIR)/$B $(BENCH)
+slow: all $(LOAD_PROGRAM)
+	@$(PYTHON) $S/t/bench/slow.py --build $(CURDIR)/$B $(BENCH)
 micro: $(MICRO_PROGRAMS)
 	@for program in $^; do echo "== $${program##*/}"; $$program || exit 1; done
 

@@ -139,8 +139,10 @@ settle(struct request *r)
         if (k->to_ack > 0 && r->lane != NULL)
                 lane_ack(r, k->to_ack);
         k->to_ack = 0;
-        if (r->answer == ANSWER_COMPLETE && out_len(&k->tail) == 0)
+        if (r->answer == ANSWER_COMPLETE && out_len(&k->tail) == 0) { /* from here on one buffer is all it needs */
                 spool_rest(k->file);
+                out_fini(&k->tail);
+        }
         return 0;
 }
 

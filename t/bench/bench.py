@@ -75,7 +75,7 @@ def print_case(case: peers.Case, samples: dict[str, list[measure.Sample]]) -> bo
 def run_case(case: peers.Case, setup: peers.Setup, args: argparse.Namespace) -> bool:
     script = setup.folder / "wrk.lua"
     script.write_text(measure.WRK_SCRIPT)
-    generator = measure.Generator(setup.build, script, args.connections, args.threads, case.depth, None if setup.cpu is None else min(os.sched_getaffinity(0)))
+    generator = measure.Generator(setup.build, script, args.connections, args.threads, case.depth, case.depth > 1, None if setup.cpu is None else min(os.sched_getaffinity(0)))
     servers: list[peers.Server] = []
     try:
         for programs, start in case.peers:

@@ -75,17 +75,18 @@ def cpu_seconds(roots: list[int]) -> float:
 
 @dataclass(frozen=True)
 class Generator:
-    """Who makes the load. depth 1: wrk, one request at a time on each connection; more: load.c, which pipelines that many."""
+    """Who makes the load: wrk, one request at a time on each connection; or load.c, which pipelines `depth` of them."""
     build: Path
     script: Path
     connections: int
     threads: int
     depth: int = 1
+    pipelined: bool = False  # load.c, with a depth of 1 too
     cpu: int | None = None   # the generator stays on this one
 
     def argv(self, port: int, target: str, seconds: float) -> list[str]:
         pin = [] if self.cpu is None else ["taskset", "-c", str(self.cpu)]
-        if self.depth > 1:
+        if self.depth > 1 or self.pipelined:
             return [*pin, str(self.build / "t/bench/load"), "-c", str(self.connections), "-p", str(self.depth), "-d", str(seconds), str(port), target]
         return [*pin, "wrk", "-t", str(self.threads), "-c", str(self.connections), "-d", f"{max(1, round(seconds))}s", "--timeout", "5s",
                 "-s", str(self.script), f"http://127.0.0.1:{port}{target}"]
