@@ -6,6 +6,8 @@
 #include <assert.h>
 #include <errno.h>
 
+#include "auth.h"
+#include "error_pages.h"
 #include "lane.h"
 #include "log.h"
 #include "outgoing.h"
@@ -72,18 +74,34 @@ answer_head(struct request *r, const uint8_t *payload, size_t len, bool end)
         enum body_kind kind;
         int64_t length;
 
-        if (r->answer != ANSWER_WAITING || ipc_answer_decode(payload, len, &a) < 0 || a.status < 200 || a.status > 999)
+        if (r->answer != ANSWER_WAITING)
                 return -EPROTO;
+        if (r->asking == ASK_AUTH) {
+                int e = auth_answer_head(r, payload, len);
+
+                if (e <= 0)
+                        return e;
+        }
+        if (ipc_answer_decode(payload, len, &a) < 0 || a.status < 200 || a.status > 999)
+                return -EPROTO;
+        if (r->asking == ASK_ERROR_PAGE && !error_pages_take(r, a.status)) {
+                lane_ack(r, (uint32_t)a.body.len);
+                return 0;
+        }
+        if (r->asking == ASK_ERROR_PAGE)
+                a.status = r->error_status;
         length = a.content_length;
         outgoing_begin(&h, r, a.status);
         while (ipc_answer_field(&a, &f)) {
                 if (f.id == IPC_H_CONTENT_LENGTH) {
                         if (length < 0)
                                 length = parse_length(f.value);
-                } else if (!is_ours(f.id)) {
+                } else if (!is_ours(f.id) && !(r->asking == ASK_ERROR_PAGE && error_pages_has(r, (struct span){ f.name.ptr, f.name.len }))) {
                         outgoing_field(&h, f.id, (struct span){ f.name.ptr, f.name.len }, (struct span){ f.value.ptr, f.value.len });
                 }
         }
+        if (r->asking == ASK_ERROR_PAGE)
+                outgoing_lines(&h, error_pages_lines(r));
         if (end && length < 0 && !r->head_only)
                 length = (int64_t)a.body.len;
         if (end && r->policy->compress != NULL && is_whole(r, &a, length)) { /* its length is known also when it is compressed */
@@ -102,6 +120,12 @@ answer_body(struct request *r, struct span bytes)
 {
         struct span all = bytes;
 
+        if (r->asking == ASK_AUTH)
+                return auth_answer_body(r, bytes.len);
+        if (r->asking == ASK_ERROR_PAGE && !r->asked_well) {
+                lane_ack(r, (uint32_t)bytes.len);
+                return 0;
+        }
         if (r->answer != ANSWER_STARTED)
                 return -EPROTO;
         if (bytes.len == 0)
@@ -122,6 +146,10 @@ answer_body(struct request *r, struct span bytes)
 void
 answer_end(struct request *r)
 {
+        if (r->asking == ASK_AUTH) {
+                auth_answer_end(r);
+                return;
+        }
         if (r->answer == ANSWER_COMPLETE)
                 return;
         if (r->answer != ANSWER_STARTED) {

@@ -276,12 +276,13 @@ dispatch_method(struct request *r)
 void
 dispatch_python(struct request *r)
 {
-        uint32_t pool = r->lg->g->bundle.apps[r->route->app_index].pool_id;
-        struct lane *lane = pool != 0 ? lane_find(r->conn->loop, pool) : NULL;
+        const struct lane_call call = { .app_index = r->route->app_index, .handler = r->route->handler, .root_path = r->route->root_path,
+                                        .timeout_ms = r->route->timeout_ms != 0 ? r->route->timeout_ms : r->limits->handler_timeout_ms };
+        struct lane *lane = lane_of(r, call.app_index);
         int e = r->policy->request_headers != NULL ? request_edits_apply(r->policy->request_headers, r) : 0;
 
         if (e == 0)
-                e = lane != NULL ? lane_submit(lane, r) : -EAGAIN;
+                e = lane != NULL ? lane_submit(lane, r, &call) : -EAGAIN;
 
         if (e == 0)
                 return;

@@ -4,6 +4,7 @@
 #include "gates.h"
 
 #include "access.h"
+#include "auth.h"
 #include "auth_basic.h"
 #include "rate_limit.h"
 
@@ -16,6 +17,7 @@ static const struct gate gates[GATES_COUNT + 1] = {
         GATE(GATE_ACCESS, access_gate, access),
         GATE(GATE_RATE, rate_limit_gate, rate),
         GATE(GATE_AUTH_BASIC, auth_basic_gate, auth_basic),
+        GATE(GATE_AUTH, auth_gate, auth),
         [GATES_COUNT] = { NULL, 0 },
 };
 

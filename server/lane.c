@@ -140,6 +140,14 @@ lane_find(struct loop *loop, uint32_t pool_id)
         return l;
 }
 
+struct lane *
+lane_of(const struct request *r, uint32_t app_index)
+{
+        uint32_t pool = r->lg->g->bundle.apps[app_index].pool_id;
+
+        return pool != 0 ? lane_find(r->conn->loop, pool) : NULL;
+}
+
 void
 lane_wake_peer(const struct peer *p)
 {
@@ -223,7 +231,7 @@ lane_abandon(struct request *r)
 {
         struct lane *l = r->lane;
         struct lane_slot *s;
-        const struct conf_app *app = conf_app_at(request_conf(r), r->route->app_index);
+        const struct conf_app *app = conf_app_at(request_conf(r), r->asked_app);
         const char *base = request_bytes(r);
 
         if (lane_try_retract(r)) {

@@ -28,9 +28,18 @@ struct cors_live;
 void lane_cors_set(struct loop *loop, uint32_t pool_id, struct cors_live *c);
 const struct cors_live *lane_cors(const struct lane *lane);
 struct lane *lane_find(struct loop *loop, uint32_t pool_id);
+struct lane *lane_of(const struct request *r, uint32_t app_index); /* to the pool of an app, of the generation that r pinned; NULL: it did not start */
 
+/* What a pyworker is asked. */
+struct lane_call {
+        uint32_t app_index, handler;
+        const char *root_path;  /* where the app is mounted, unless its own settings say */
+        uint64_t timeout_ms;
+        bool head_alone;        /* the body stays here, for whoever is asked next */
+        bool page;              /* a page for an error: GET, without parameters and without fields about bodies, parts and conditions */
+};
 /* Hands r over, its body as far as it goes. 0, or -EAGAIN: no slot (503), -EMSGSIZE (431), -ENOMEM. */
-int lane_submit(struct lane *lane, struct request *r);
+int lane_submit(struct lane *lane, struct request *r, const struct lane_call *call);
 /* More of r's body may go to its taker. */
 void lane_body(struct request *r);
 void lane_body_abort(struct request *r);

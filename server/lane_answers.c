@@ -48,7 +48,7 @@ static int
 want_body(struct request *r)
 {
         r->body_wanted = true;
-        if (r->expect_continue && r->answer == ANSWER_WAITING) {
+        if (r->expect_continue && r->answer == ANSWER_WAITING && r->asking == ASK_ACTION) {
                 out_add_span(&r->conn->out, SPAN_LIT("HTTP/1.1 100 Continue\r\n\r\n"));
                 request_expected(r);
         }

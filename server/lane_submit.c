@@ -42,9 +42,31 @@ is_replaced(const struct request *r, const char *base, const struct http_field *
         return false;
 }
 
+/* What makes no sense with a GET without a body that is to be answered with a page, whole. */
+static bool
+is_of_body_or_part(uint8_t id)
+{
+        switch (id) {
+        case IPC_H_CONTENT_LENGTH:
+        case IPC_H_CONTENT_TYPE:
+        case IPC_H_CONTENT_ENCODING:
+        case IPC_H_TRANSFER_ENCODING:
+        case IPC_H_EXPECT:
+        case IPC_H_RANGE:
+        case IPC_H_IF_RANGE:
+        case IPC_H_IF_MATCH:
+        case IPC_H_IF_NONE_MATCH:
+        case IPC_H_IF_MODIFIED_SINCE:
+        case IPC_H_IF_UNMODIFIED_SINCE:
+                return true;
+        default:
+                return false;
+        }
+}
+
 /* 0 or -EMSGSIZE: more than a message may have. */
 static int
-list_headers(const struct request *r, const char *base, struct ipc_field *f, uint16_t *ret_count)
+list_headers(const struct request *r, const char *base, bool page, struct ipc_field *f, uint16_t *ret_count)
 {
         uint16_t n = 0;
 
@@ -56,6 +78,8 @@ list_headers(const struct request *r, const char *base, struct ipc_field *f, uin
                 if (h->id == IPC_H_TRANSFER_ENCODING && r->body_ended)
                         continue; /* the chunks are undone, and the length that takes their place is known */
                 if (r->decompressed && (h->id == IPC_H_CONTENT_ENCODING || h->id == IPC_H_CONTENT_LENGTH))
+                        continue;
+                if (page && is_of_body_or_part(h->id))
                         continue;
                 f[n].name = head_span(base, h->name_off, h->name_len);
                 f[n].value = head_span(base, h->value_off, h->value_len);
@@ -87,35 +111,38 @@ list_params(const struct request *r, struct ipc_field *f)
 }
 
 static const char *
-root_path(const struct request *r, const struct conf_app *app)
+root_path(const struct lane_call *call, const struct conf_app *app)
 {
         if (app->root_path != NULL && app->root_path[0] != '\0')
                 return app->root_path;
-        return r->route->root_path != NULL ? r->route->root_path : "";
+        return call->root_path != NULL ? call->root_path : "";
 }
 
 static void
-describe(struct request *r, const struct conf_app *app, struct ipc_request *m)
+describe(struct request *r, const struct conf_app *app, const struct lane_call *call, struct ipc_request *m)
 {
-        const char *base = request_bytes(r), *root = root_path(r, app);
-        bool is_here = r->body_ended && r->spool == NULL;
-        uint64_t timeout = r->route->timeout_ms != 0 ? r->route->timeout_ms : r->limits->handler_timeout_ms;
+        const char *base = request_bytes(r), *root = root_path(call, app);
+        bool is_here = call->head_alone || (r->body_ended && r->spool == NULL);
 
         m->id = r->id;
         m->arrived_us = r->arrived_us;
-        m->deadline_us = r->conn->loop->now_us + timeout * 1000; /* from now: what the client took for its body is not the handler's fault */
+        m->deadline_us = r->conn->loop->now_us + call->timeout_ms * 1000; /* from now: what the client took for its body is not the handler's fault */
         m->generation = r->lg->g->number;
-        m->handler = r->route->handler;
+        m->handler = call->handler;
         m->flags = (uint16_t)((r->https ? IPC_F_TLS : 0) | (r->keep_alive ? IPC_F_KEEP_ALIVE : 0) |
                               (r->head_only ? IPC_F_HEAD : 0) | (is_here ? 0 : IPC_F_STREAMED));
         m->http_minor = r->head.minor;
-        m->method = head_span(base, r->head.method_off, r->head.method_len);
+        m->method = call->page ? (struct ipc_span){ "GET", 3 } : head_span(base, r->head.method_off, r->head.method_len);
         m->target = head_span(base, r->head.target_off, r->head.target_len);
         m->query = (struct ipc_span){ request_query(r).ptr, request_query(r).len };
         m->host = (struct ipc_span){ request_host(r).ptr, request_host(r).len };
         m->path = (struct ipc_span){ r->path.ptr, r->path.len };
         m->root_path = (struct ipc_span){ root, strlen(root) };
         m->user = (struct ipc_span){ r->user.ptr, r->user.len };
+        if (call->head_alone) {
+                m->content_length = -1;
+                return;
+        }
         m->content_length = r->decompressed ? -1 : r->head.content_length;
         if ((r->head.chunked || r->decompressed) && r->body_ended)
                 m->content_length = (int64_t)r->body_bytes; /* it was gathered whole: the app may know its length */
@@ -159,9 +186,9 @@ is_full(const struct lane *l)
 }
 
 int
-lane_submit(struct lane *l, struct request *r)
+lane_submit(struct lane *l, struct request *r, const struct lane_call *call)
 {
-        const struct conf_app *app = conf_app_at(request_conf(r), r->route->app_index);
+        const struct conf_app *app = conf_app_at(request_conf(r), call->app_index);
         struct ipc_field headers[HTTP_HEADERS_MAX], params[ROUTER_PARAMS_MAX];
         struct ipc_request m = { .headers = headers, .params = params };
         char client[64], server[64];
@@ -172,15 +199,15 @@ lane_submit(struct lane *l, struct request *r)
         assert(loop_is_mine(l->loop) && r->lane == NULL);
         if (is_full(l))
                 return -EAGAIN;
-        e = list_headers(r, request_bytes(r), headers, &m.header_count);
+        e = list_headers(r, request_bytes(r), call->page, headers, &m.header_count);
         if (e < 0)
                 return e;
         e = ipc_slot_claim(l->ipc, &slot, &generation);
         if (e < 0)
                 return e;
-        describe(r, app, &m);
+        describe(r, app, call, &m);
         address_spans(r, &m, client, server, sizeof(client));
-        m.param_count = list_params(r, params);
+        m.param_count = call->page ? 0 : list_params(r, params);
         e = lay_out(l, &m, slot, &chunk);
         if (e == -EMSGSIZE && m.body.len > 0) {
                 /* Head and body together are too long, or chunks are scarce: the body goes through chunks of its own when it is asked for. */
@@ -199,13 +226,15 @@ lane_submit(struct lane *l, struct request *r)
         l->message_chunks += s->in_chunk;
         r->lane = l;
         r->slot = slot;
+        r->asked_app = call->app_index;
         board_add(l->loop->board, C_slots_claimed, 1);
         board_add(l->loop->board, C_python_requests, 1);
         ipc_slot_publish(l->ipc, slot, chunk);
         l->published++;
-        r->body = m.flags & IPC_F_STREAMED ? BODY_STATE_STREAMING : BODY_STATE_NONE;
+        if (!call->head_alone)
+                r->body = m.flags & IPC_F_STREAMED ? BODY_STATE_STREAMING : BODY_STATE_NONE;
         request_arm(r, app->queue.timeout_ms, (m.deadline_us - l->loop->now_us) / 1000);
-        if (r->body == BODY_STATE_STREAMING)
+        if (!call->head_alone && r->body == BODY_STATE_STREAMING)
                 lane_body(r);
         return 0;
 }

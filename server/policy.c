@@ -8,10 +8,12 @@
 #include <string.h>
 
 #include "access.h"
+#include "auth.h"
 #include "auth_basic.h"
 #include "compress.h"
 #include "cors.h"
 #include "decompress.h"
+#include "error_pages.h"
 #include "gates.h"
 #include "rate_limit.h"
 #include "header_edits.h"
@@ -38,6 +40,10 @@ build_parts(struct generation *g, const struct route *route, struct diags *d, st
         one = access_build(g, route, d, &ret->access);
         e = one < 0 && e != -ENOMEM ? one : e;
         one = rate_limit_build(g, route, d, &ret->rate);
+        e = one < 0 && e != -ENOMEM ? one : e;
+        one = auth_build(g, route, d, &ret->auth);
+        e = one < 0 && e != -ENOMEM ? one : e;
+        one = error_pages_build(g, route, d, &ret->errors);
         e = one < 0 && e != -ENOMEM ? one : e;
         ret->gates = gates_of(ret);
         ret->baked = ret->compress == NULL && ret->cors == NULL && (ret->headers == NULL || header_edits_fixed(ret->headers, &lines));

@@ -10,10 +10,12 @@
 
 struct access;        /* access.h */
 struct rate_limit;    /* rate_limit.h */
+struct auth;          /* auth.h */
 struct auth_basic;    /* auth_basic.h */
 struct compress;
 struct decompress;
 struct cors;          /* cors.h */
+struct error_pages;   /* error_pages.h */
 struct header_edits;  /* header_edits.h */
 
 struct policy {
@@ -28,6 +30,8 @@ struct policy {
         const struct access *access;
         const struct rate_limit *rate;
         const struct auth_basic *auth_basic;
+        const struct auth *auth;
+        const struct error_pages *errors;
 };
 
 /* Fills g->policies and g->policy_default. On failure nothing remains. */

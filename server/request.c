@@ -14,6 +14,7 @@
 #include "client.h"
 #include "cors.h"
 #include "decompress.h"
+#include "error_pages.h"
 #include "facts.h"
 #include "https_redirect.h"
 #include "gates.h"
@@ -152,6 +153,7 @@ request_free(struct request *r)
         spool_free(r->spool);
         answer_keep_free(r);
         free(r->path_buf);
+        free(r->auth_note);
         while (r->to_app != NULL) {
                 struct app_field *f = r->to_app;
                 r->to_app = f->next;
@@ -416,6 +418,8 @@ request_fail_with(struct request *r, unsigned status, bool fatal, struct span ex
         } else if (!r->body_ended) {
                 r->body = BODY_STATE_DISCARDING;
         }
+        if (error_pages_answer(r, &status, &extra))
+                return;
         outgoing_begin(&h, r, status);
         response_page(&page, status, r->head_len > 0 ? request_header(r, IPC_H_ACCEPT) : (struct span){ NULL, 0 });
         if (page.count > 0) {

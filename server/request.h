@@ -33,7 +33,15 @@ struct app_field {
         char text[];             /* name, then value */
 };
 
+/* For whom a pyworker's answer is: whom answer.c hands its records to. */
+enum request_asking {
+        ASK_ACTION,     /* the client: the route's action */
+        ASK_AUTH,       /* auth.c: may this request pass? */
+        ASK_ERROR_PAGE, /* the client, in place of heart's own page: error_pages.c */
+};
+
 #define REQUEST_LINES_MAX 512
+#define REQUEST_ERROR_LINES_MAX 512
 
 struct request {
         struct request *next_free;
@@ -96,6 +104,13 @@ struct request {
         uint64_t file_offset, file_left;
 
         struct lane *lane;                 /* NULL: not with Python */
+        enum request_asking asking;        /* what for */
+        bool asked_well;                   /* AUTH: it was let in; ERROR_PAGE: the page is good */
+        struct auth_note *auth_note;       /* malloc'ed: what goes on to the app once the verdict is whole */
+        bool has_auth_key;                 /* auth_key says what the verdict is remembered by */
+        uint16_t error_status;             /* ERROR_PAGE, and after it: what the client is told */
+        uint16_t error_lines_len;          /* of error_lines */
+        uint32_t asked_app;                /* the app whose lane it is */
         uint32_t slot;
         int32_t chunk;                     /* request body chunk being filled, -1: none */
         uint32_t chunk_len;
@@ -111,6 +126,8 @@ struct request {
         char *path_buf;                    /* malloc'ed when the path is long; else path_small */
         char path_small[512];
         char forwarded_host[256];
+        uint8_t auth_key[32];
+        char error_lines[REQUEST_ERROR_LINES_MAX]; /* Allow, Retry-After ... of the error that an app is asked a page for */
         char lines[REQUEST_LINES_MAX];     /* header lines that gates left for the answer, each with CRLF */
 };
 
