@@ -73,6 +73,7 @@ struct loop {
         uint64_t next_request;          /* (l) */
         struct free_buffer *buffers;    /* (l) free LOOP_BUFFER_BYTES buffers */
         uint32_t buffer_count;
+        uint64_t gathered_room;         /* (l) bytes of memory that bodies wait in until they are whole (request_body.c) */
         struct request *requests;       /* (l) free requests */
         uint32_t request_count;
         struct encoders encoders;       /* (l) what compresses answers */

@@ -151,6 +151,7 @@ request_free(struct request *r)
         if (r->gathered.buf != NULL)
                 out_fini(&r->gathered);
         spool_free(r->spool);
+        l->gathered_room -= r->gathered_room;
         answer_keep_free(r);
         free(r->path_buf);
         free(r->auth_note);

@@ -79,6 +79,7 @@ struct request {
         uint32_t raw_pos;                  /* offset from in_start of the first body byte not consumed */
         struct http_chunked chunked;
         struct out gathered;               /* BUFFERING: decoded bytes, the last of them when there is a spool */
+        uint32_t gathered_room;            /* its share of loop->gathered_room */
         struct spool *spool;               /* what of it was too long for memory; NULL: nothing */
         struct inflater *inflater;         /* the body comes compressed and is wanted; NULL: as it comes */
         bool decompressed;                 /* ... or was: what the head says of its coding and length is not what Python gets */

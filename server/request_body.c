@@ -14,6 +14,8 @@
 
 #define DISCARD_MAX (256u << 10)   /* an unwanted body is read to its end up to here, to keep the connection; past it: close */
 #define GATHER_MAX (60u << 10)     /* of a gathered body in memory: with its head it fits a chunk. What is longer goes to disk in pieces of this */
+#define GATHER_SCARCE (8u << 10)   /* the same while a loop holds more than this for all its requests: thousands of slow uploads wait on disk, not in memory */
+#define GATHER_PLENTY (32u << 20)
 #define RATE_WINDOW_MS 5000        /* body_min_rate is looked at over this long */
 #define TRAILERS_MAX 8192
 
@@ -159,6 +161,23 @@ spill(struct request *r)
         return -1;
 }
 
+static bool
+is_scarce(const struct request *r)
+{
+        return r->conn->loop->gathered_room > GATHER_PLENTY;
+}
+
+/* How much of the loop's memory the request holds now. */
+static void
+account(struct request *r)
+{
+        struct loop *l = r->conn->loop;
+
+        l->gathered_room -= r->gathered_room;
+        r->gathered_room = (uint32_t)(r->gathered.room + (r->spool != NULL ? spool_memory(r->spool) : 0));
+        l->gathered_room += r->gathered_room;
+}
+
 /* Gathered as far as it goes: the request is handed over as soon as the disk has what it was given. */
 static void
 hand_over(struct request *r)
@@ -166,33 +185,35 @@ hand_over(struct request *r)
         int e = r->spool != NULL ? spool_settled(r->spool) : 0;
 
         r->body_paused = e == -EAGAIN;
-        if (e == 0)
+        if (e == 0) {
+                if (r->spool != NULL)
+                        spool_rest(r->spool);
+                account(r);
                 dispatch_python(r);
-        else if (e != -EAGAIN)
+        } else if (e != -EAGAIN) {
                 request_busy(r);
+        }
 }
 
-/* Gather the body; hand the request over when it is whole, or longer than body_buffer (one in chunks, of which nobody knew): then the rest streams. */
-void
-request_gather(struct request *r)
+static void
+gather(struct request *r)
 {
         const char *p;
-        size_t n;
+        size_t n, most = is_scarce(r) ? GATHER_SCARCE : GATHER_MAX;
         int e;
 
-        request_body_resume(r);
         for (;;) {
                 if (r->body_ended || r->body_bytes > buffer_limit(r)) {
                         hand_over(r);
                         return;
                 }
-                if (out_len(&r->gathered) >= GATHER_MAX) {
+                if (out_len(&r->gathered) >= most) {
                         e = spill(r);
                         r->body_paused = e == -EAGAIN;
                         if (e < 0)
                                 return;
                 }
-                e = request_pull(r, GATHER_MAX - out_len(&r->gathered), &p, &n);
+                e = request_pull(r, most - out_len(&r->gathered), &p, &n);
                 if (e < 0) {
                         request_fail(r, (unsigned)-e, true);
                         return;
@@ -213,6 +234,17 @@ request_gather(struct request *r)
                 if (e <= 0)
                         return;
         }
+}
+
+/* Gather the body; hand the request over when it is whole, or longer than body_buffer (one in chunks, of which nobody knew): then the rest streams. */
+void
+request_gather(struct request *r)
+{
+        request_body_resume(r);
+        if (r->spool != NULL && is_scarce(r))
+                spool_rest(r->spool); /* what is on its way to the disk stays; what has been there goes */
+        gather(r);
+        account(r);
 }
 
 void

@@ -268,6 +268,12 @@ spool_rest(struct spool *s)
                 out_fini(&s->piece);
 }
 
+size_t
+spool_memory(const struct spool *s)
+{
+        return s->piece.room + s->ahead.room;
+}
+
 bool
 spool_has_more(const struct spool *s)
 {

@@ -25,5 +25,6 @@ int spool_settled(const struct spool *s);
 long spool_read(struct spool *s, char *to, size_t room);
 bool spool_has_more(const struct spool *s);
 void spool_rest(struct spool *s); /* nothing will be written for a while: gives back the memory for it */
+size_t spool_memory(const struct spool *s); /* bytes that it holds now */
 
 #endif

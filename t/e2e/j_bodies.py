@@ -185,6 +185,32 @@ class Bodies(Case):
             self.assertEqual(client.response().text, told(body, len(body)))
             client.close()
 
+    def test_a_thousand_slow_uploads_in_bounded_memory(self) -> None:
+        """Each has sent more than a piece and then drips: past a bound of memory they wait on disk."""
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(8192, hard), hard))
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        server = self.app("limits: {body: 64m, body_min_rate: 0}")
+        body = random_bytes(300_000)
+        clients = []
+        for _ in range(1000):
+            client = server.client()
+            client.send(post("/", f"Content-Length: {len(body)}") + body[:110_000])
+            clients.append(client)
+        for at in range(110_000, 110_003):
+            for client in clients:
+                client.send(body[at : at + 1])
+        harness.until("most of it is on disk", lambda: server.counter("spool_bytes") > 60_000_000)
+        pid = server.workers()[0]
+        if not harness.SANITIZED:
+            self.assertLess(anonymous_kib(pid), 90_000, "128k each would be 125 MB, and 16k for what comes in")
+        self.assertEqual(server.get("/").status, 200)
+        for client in clients[:10]:
+            client.send(body[110_003:])
+            self.assertEqual(client.response().text, told(body, len(body)))
+        for client in clients:
+            client.close()
+
     def test_a_client_that_leaves_frees_its_spool(self) -> None:
         server = self.app()
         before = descriptors(server)
