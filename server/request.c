@@ -600,6 +600,8 @@ send_file(struct request *r)
 bool
 request_step(struct request *r)
 {
+        bool over;
+
         switch (r->body) {
         case BODY_STATE_BUFFERING:
                 request_gather(r);
@@ -614,13 +616,14 @@ request_step(struct request *r)
         case BODY_STATE_NONE:
                 break;
         }
-        if (r->unflushed && out_len(&r->conn->out) < UNFLUSHED_BELOW)
-                outgoing_flush(r);
         if (r->broken || r->pending)
                 return false;
         if (r->file_fd >= 0 && !send_file(r))
                 return false;
         if (r->answer == ANSWER_STARTED && r->file_fd < 0 && r->lane == NULL)
                 request_answer_complete(r); /* a file that is out, or a head without more to come */
-        return answer_keep(r) && r->answer == ANSWER_COMPLETE && r->body == BODY_STATE_NONE;
+        over = answer_keep(r);
+        if (r->unflushed && r->kept == NULL && out_len(&r->conn->out) < UNFLUSHED_BELOW)
+                outgoing_flush(r);
+        return over && r->answer == ANSWER_COMPLETE && r->body == BODY_STATE_NONE;
 }

@@ -1,0 +1,340 @@
+# SPDX-License-Identifier: MIT
+"""Compressed answers: gzip, br and zstd through real sockets, whole and in pieces; what is left alone; what a client that leaves costs.
+
+Bodies are undone by Python's zlib and by the programs brotli and zstd. What heartd was built without is skipped.
+"""
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+from typing import Optional, Tuple
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from harness import HEARTD, SANITIZED, Answer, Case, Client, Closed, Served, main, until  # noqa: E402
+
+BUILT = subprocess.run([HEARTD, "-V"], stdout=subprocess.PIPE, universal_newlines=True).stdout.partition("compression:")[2].split()
+CODINGS = [coding for coding in ("gzip", "br", "zstd") if coding in BUILT]
+TOOLS = {"br": ["brotli", "-dc"], "zstd": ["zstd", "-dcq"]}
+
+
+def decoded(coding: Optional[str], body: bytes) -> bytes:
+    if coding is None:
+        return body
+    if coding == "gzip":
+        d = zlib.decompressobj(31)
+        plain = d.decompress(body)
+        assert d.eof and not d.unused_data, "a gzip body without its end, or with something behind it"
+        return plain
+    return subprocess.run(TOOLS[coding], input=body, stdout=subprocess.PIPE, check=True).stdout
+
+
+APP = """
+import threading
+
+PIECE = b"".join(b'{"id": %d, "name": "somebody number %d"}, ' % (i * 7919 % 10007, i) for i in range(250))
+WHOLE = PIECE[:10000]
+gates = {}
+
+def gate(name):
+    return gates.setdefault(name, threading.Semaphore(0))
+
+def noise(n):
+    x, out = 12345, bytearray()
+    while len(out) < n:
+        x = (x * 1103515245 + 12345) & 0x7fffffff
+        out += b"%x" % x
+    return bytes(out[:n])
+
+NOISE = noise(65536)
+
+def application(environ, start_response):
+    path, query = environ["PATH_INFO"].strip("/"), environ["QUERY_STRING"]
+    headers = [("Content-Type", "application/json")]
+    if path == "open":
+        for _ in range(int(query.partition("=")[2] or 1)):
+            gate(query.partition("=")[0]).release()
+        start_response("204 No Content", [])
+        return []
+    if path == "whole":
+        extra = [tuple(h.split(":", 1)) for h in query.replace("+", " ").split("&") if h]
+        start_response("200 OK", [h for h in headers if h[0].lower() not in [n.lower() for n, _ in extra]] + extra + [("Content-Length", "10000")])
+        return [WHOLE]
+    if path == "status":
+        status = environ["QUERY_STRING"]
+        start_response(status + " X", headers + [("ETag", '"tag"')])
+        return [] if status in ("204", "304") else [WHOLE]
+    if path == "steps":
+        def steps():
+            for i in range(4):
+                yield b"step %d\\n" % i
+                gate(query).acquire()
+        start_response("200 OK", [("Content-Type", "text/event-stream" if query.startswith("sse") else "text/plain")])
+        return steps()
+    if path == "long":
+        start_response("200 OK", headers)
+        return (NOISE if i % 2 else PIECE * 5 for i in range(int(query)))
+    if path == "short":    # promises more than it sends
+        def short():
+            yield WHOLE
+            gate(query).acquire()
+        start_response("200 OK", headers + [("Content-Length", "20000")])
+        return short()
+    if path == "raises":
+        def raises():
+            yield WHOLE
+            gate(query).acquire()
+            raise RuntimeError("half way")
+        start_response("200 OK", headers)
+        return raises()
+    start_response("404 Not Found", headers)
+    return [b"{}"]
+"""
+PIECE = b"".join(b'{"id": %d, "name": "somebody number %d"}, ' % (i * 7919 % 10007, i) for i in range(250))
+WHOLE = PIECE[:10000]
+TEXT = "All work and no play makes a dull page. " * 100
+
+
+class Whole(Served):
+    CONFIG = f"""
+compress: {{min: 500, encodings: {json.dumps(CODINGS or ["gzip"])}}}
+apps:
+  shop: {{wsgi: app, threads: 4, processes: 1}}
+routes:
+  - {{path: /text, respond: {{type: text/plain, body: "{TEXT}"}}}}
+  - {{path: /short, respond: {{type: text/plain, body: "short"}}}}
+  - {{path: /off, compress: false, respond: {{type: text/plain, body: "{TEXT}"}}}}
+  - {{path: /small, compress: {{min: 1}}, respond: {{type: text/plain, body: "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"}}}}
+  - {{path: /tiny, compress: {{min: 1}}, respond: {{type: text/plain, body: "ab"}}}}
+  - {{path: /only, compress: {{encodings: [gzip]}}, respond: {{type: text/plain, body: "{TEXT}"}}}}
+  - {{path: /image, respond: {{type: image/png, body: "{TEXT}"}}}}
+  - {{path: "/{{rest:path}}", app: shop}}
+"""
+    FILES = {"app.py": APP}
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        if not CODINGS:
+            raise cls.skipTest(cls(), "heartd was built without zlib, brotli and zstd")
+        super().setUpClass()
+
+    def take(self, target: str, accept: Optional[str], more: Tuple[Tuple[str, str], ...] = (), method: str = "GET") -> Answer:
+        return self.server.request(method, target, ([("Accept-Encoding", accept)] if accept is not None else []) + list(more))
+
+    def test_each_coding_undone_is_the_body(self) -> None:
+        for coding in CODINGS:
+            for target, plain in (("/text", TEXT.encode()), ("/whole", WHOLE)):
+                with self.subTest(coding=coding, target=target):
+                    answer = self.take(target, coding)
+                    self.assertEqual((answer.status, answer.header("content-encoding"), answer.header("vary")), (200, coding, "Accept-Encoding"))
+                    self.assertEqual(answer.header("content-length"), str(len(answer.body)))  # whole, so its length is known
+                    self.assertEqual(decoded(coding, answer.body), plain)
+                    self.assertLess(len(answer.body), len(plain) / 2)
+
+    def test_client_chooses(self) -> None:
+        for accept, expected in ((None, None), ("", None), ("identity", None), ("deflate", None), ("*;q=0", None), ("gzip;q=0", None), ("gzip;q=1.5", None), ("identity;q=1, gzip;q=0.5", None),
+                                 ("*", CODINGS[0]), ("deflate, gzip;q=0.1", "gzip"), ("x-gzip", "gzip"), (", ".join(f"{c};q=0.{i + 1}" for i, c in enumerate(CODINGS)), CODINGS[-1])):
+            if expected is None or expected in CODINGS:
+                with self.subTest(accept=accept):
+                    answer = self.take("/text", accept)
+                    self.assertEqual((answer.header("content-encoding"), answer.header("vary")), (expected, "Accept-Encoding"))
+                    self.assertEqual(decoded(expected, answer.body), TEXT.encode())
+
+    def test_settings_of_a_route(self) -> None:
+        for target, coding, vary in (("/off", None, None), ("/short", None, None), ("/tiny", None, "Accept-Encoding"), ("/small", CODINGS[0], "Accept-Encoding"), ("/image", None, None)):
+            with self.subTest(target=target):
+                answer = self.take(target, ", ".join(CODINGS))
+                self.assertEqual((answer.header("content-encoding"), answer.header("vary")), (coding, vary))
+        if "gzip" in CODINGS:
+            self.assertEqual(self.take("/only", "br, zstd, gzip;q=0.1").header("content-encoding"), "gzip")
+
+    def test_head_is_that_of_get(self) -> None:
+        for coding in CODINGS:
+            for target in ("/text", "/whole"):
+                heads = [[(n, v) for n, v in self.take(target, coding, method=method).headers if n != "date"] for method in ("GET", "HEAD")]
+                self.assertEqual(heads[0], heads[1])
+
+    def test_etag_becomes_weak_and_vary_grows(self) -> None:
+        coding = CODINGS[0]
+        answer = self.take('/whole?ETag:"x"&Vary:Cookie', coding)
+        self.assertEqual((answer.header("etag"), answer.header("vary")), ('W/"x"', "Cookie, Accept-Encoding"))
+        answer = self.take('/whole?ETag:"x"&Vary:Cookie', None)
+        self.assertEqual((answer.header("etag"), answer.header("vary")), ('"x"', "Cookie, Accept-Encoding"))
+        for vary in ("*", "accept-ENCODING", "Cookie,+Accept-Encoding"):
+            self.assertEqual(self.take(f"/whole?Vary:{vary}", coding).header("vary"), vary.replace("+", " "))
+        self.assertEqual(self.take('/whole?ETag:W/"x"', coding).header("etag"), 'W/"x"')
+        self.assertIsNone(self.take("/whole?Accept-Ranges:bytes", coding).header("accept-ranges"))
+        self.assertEqual(self.take("/whole?Accept-Ranges:bytes", None).header("accept-ranges"), "bytes")
+
+    def test_answers_left_alone(self) -> None:
+        for field, varies in (("Content-Encoding:identity", False), ("Cache-Control:public,+No-Transform", False), ("Content-Range:bytes+0-9999/10000", False), ("Content-Digest:x", False),
+                              ("Content-Type:image/png", False), ("Content-Type:text/event-stream", False)):
+            with self.subTest(field=field):
+                answer = self.take(f"/whole?{field}", ", ".join(CODINGS))
+                self.assertEqual(answer.body, WHOLE)
+                self.assertEqual(answer.header("vary"), "Accept-Encoding" if varies else None)
+                self.assertEqual(answer.header("content-length"), "10000")
+
+    def test_statuses(self) -> None:
+        for status, coded in ((200, True), (201, True), (404, True), (500, True), (206, False), (204, False), (304, False)):
+            with self.subTest(status=status):
+                answer = self.take(f"/status?{status}", CODINGS[0])
+                self.assertEqual(answer.status, status)
+                self.assertEqual(answer.header("content-encoding"), CODINGS[0] if coded else None)
+                self.assertEqual(answer.header("etag"), 'W/"tag"' if coded else '"tag"')
+
+    def test_304_confirms_what_the_client_has(self) -> None:
+        for had, told in (('"tag"', '"tag"'), ('W/"tag"', 'W/"tag"'), ('"a", W/"tag"', 'W/"tag"')):
+            answer = self.take("/status?304", CODINGS[0], (("If-None-Match", had),))
+            self.assertEqual((answer.header("etag"), answer.header("vary")), (told, "Accept-Encoding"))
+
+    def test_pages_of_errors(self) -> None:
+        with self.server.client() as client:
+            client.send(b"GET /%zz HTTP/1.1\r\nHost: a\r\nAccept: text/html\r\nAccept-Encoding: " + CODINGS[0].encode() + b"\r\n\r\n")
+            answer = client.response()
+        self.assertEqual((answer.status, answer.header("content-encoding"), answer.header("vary")), (400, CODINGS[0], "Accept, Accept-Encoding"))
+        self.assertIn(b"<!doctype html>", decoded(CODINGS[0], answer.body))
+
+    def test_old_clients(self) -> None:
+        for connection in ("close", "keep-alive"):
+            with self.server.client() as client:
+                answer = client.request("GET", "/text", [("Accept-Encoding", CODINGS[0]), ("Connection", connection)], version="1.0")
+                self.assertEqual(decoded(CODINGS[0], answer.body), TEXT.encode())
+                self.assertEqual(answer.header("connection"), connection)
+
+    def test_pipelined(self) -> None:
+        with self.server.client() as client:
+            client.send(b"".join(b"GET %s HTTP/1.1\r\nHost: a\r\nAccept-Encoding: %s\r\n\r\n" % (target, coding.encode()) for coding in CODINGS for target in (b"/text", b"/whole", b"/off")))
+            for coding in CODINGS:
+                self.assertEqual(decoded(coding, client.response().body), TEXT.encode())
+                self.assertEqual(decoded(coding, client.response().body), WHOLE)
+                self.assertEqual(client.response().body, TEXT.encode())
+
+    def test_zz_streams_were_given_back(self) -> None:
+        counters = self.server.status()["counters"]
+        self.assertGreater(counters["answers_compressed"], 0)
+        self.assertEqual(counters["encoders_taken"], counters["encoders_given"])
+
+
+class Pieces(Case):
+    CONFIG = f"""
+workers: {{processes: 1}}
+compress: {{encodings: {json.dumps(CODINGS or ["gzip"])}}}
+apps:
+  shop: {{wsgi: app, threads: 80, processes: 1}}
+routes:
+  - {{path: "/{{rest:path}}", app: shop}}
+"""
+
+    def setUp(self) -> None:
+        if not CODINGS:
+            self.skipTest("heartd was built without zlib, brotli and zstd")
+        self.server = self.serve(self.CONFIG, {"app.py": APP})
+
+    def finish(self) -> None:
+        """Every stream that was opened is free again."""
+        until("streams given back", lambda: self.server.counter("encoders_taken") == self.server.counter("encoders_given"))
+
+    def begin(self, target: str, coding: Optional[str], version: str = "1.1") -> Tuple[Client, Answer]:
+        client = self.server.client()
+        self.addCleanup(client.close)
+        accept = f"Accept-Encoding: {coding}\r\n" if coding else ""
+        client.send(f"GET {target} HTTP/{version}\r\nHost: a\r\n{accept}\r\n".encode())
+        return client, client.head()
+
+    def test_piece_arrives_before_the_next_is_made(self) -> None:
+        for coding in CODINGS:
+            with self.subTest(coding=coding):
+                client, head = self.begin(f"/steps?{coding}", coding)
+                self.assertEqual((head.header("content-encoding"), head.header("transfer-encoding"), head.header("vary")), (coding, "chunked", "Accept-Encoding"))
+                chunks, undo, coded, plain = client.chunks(), zlib.decompressobj(31), b"", b""
+                for i in range(4):  # the app waits for us: what it sent was flushed, and nothing else can have been
+                    expected = b"".join(b"step %d\n" % k for k in range(i + 1))
+                    while plain != expected:
+                        coded += next(chunks)
+                        plain = undo.copy().decompress(coded) if coding == "gzip" else expected
+                    self.server.get(f"/open?{coding}")
+                coded += b"".join(chunks)
+                self.assertEqual(decoded(coding, coded), b"step 0\nstep 1\nstep 2\nstep 3\n")
+        self.finish()
+
+    def test_event_streams_are_left_alone(self) -> None:
+        client, head = self.begin("/steps?sse", CODINGS[0])
+        self.assertEqual((head.header("content-encoding"), head.header("vary")), (None, None))
+        chunks = client.chunks()
+        self.assertEqual(next(chunks), b"step 0\n")
+        self.server.get("/open?sse=4")
+        self.assertEqual(b"".join(chunks), b"step 1\nstep 2\nstep 3\n")
+
+    def test_old_clients_read_until_the_end(self) -> None:
+        for coding in CODINGS:
+            self.server.get("/open?old=4")
+            client, head = self.begin("/steps?old", coding, "1.0")
+            self.assertEqual((head.header("content-encoding"), head.header("transfer-encoding"), head.header("connection")), (coding, None, "close"))
+            self.assertEqual(decoded(coding, client.rest()), b"step 0\nstep 1\nstep 2\nstep 3\n")
+        self.finish()
+
+    def test_head_of_a_stream(self) -> None:
+        self.server.get("/open?head=8")
+        heads = [[(n, v) for n, v in self.server.request(method, "/steps?head", [("Accept-Encoding", CODINGS[0])]).headers if n != "date"] for method in ("GET", "HEAD")]
+        self.assertEqual(heads[0], heads[1])
+        self.finish()
+
+    def test_half_an_answer_has_no_clean_end(self) -> None:
+        for target in ("/short?half", "/raises?half"):
+            with self.subTest(target=target):
+                client, head = self.begin(target, CODINGS[0])
+                self.assertEqual(head.header("transfer-encoding"), "chunked")
+                self.server.get("/open?half")
+                with self.assertRaises(Closed):
+                    b"".join(client.chunks())
+        self.finish()
+
+    def test_too_many_at_once_go_out_as_they_are(self) -> None:
+        most = 64  # ENCODERS_OPEN_MAX
+        clients = [self.begin("/steps?many", CODINGS[0]) for _ in range(most + 3)]
+        streams = [(client.chunks(), head.header("content-encoding")) for client, head in clients]
+        firsts = [next(chunks) for chunks, _ in streams]
+        self.assertEqual(sum(coding is not None for _, coding in streams), most)
+        self.assertEqual({head.header("vary") for _, head in clients}, {"Accept-Encoding"})
+        self.assertEqual(self.server.counter("encoders_missed"), 3)
+        self.server.get(f"/open?many={4 * len(clients)}")
+        for (chunks, coding), first in zip(streams, firsts):
+            self.assertEqual(decoded(coding, first + b"".join(chunks)), b"step 0\nstep 1\nstep 2\nstep 3\n")
+        self.finish()
+
+    def test_clients_that_leave_cost_nothing(self) -> None:
+        for coding in CODINGS:
+            for target in ("/steps?leave", "/long?400"):
+                for _ in range(10):
+                    client, head = self.begin(target, coding)
+                    self.assertEqual(head.header("content-encoding"), coding)
+                    next(client.chunks())
+                    client.close()
+        self.server.get("/open?leave=1000")
+        self.finish()
+
+    def resident_mb(self) -> float:
+        return max(int(re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1]) for pid in self.server.workers()) / 1024  # type: ignore[index]
+
+    def test_much_goes_through_little_memory(self) -> None:
+        pieces = 900  # about 50 MB
+        for coding in CODINGS:
+            self.server.get("/whole")
+            before = self.resident_mb()
+            client, head = self.begin(f"/long?{pieces}", coding)
+            self.assertEqual(head.header("content-encoding"), coding)
+            until("the client's buffers are full", lambda: len(client.sock.recv(1, 2)) == 1)
+            coded = b"".join(client.chunks())
+            plain = decoded(coding, coded)
+            self.assertEqual(len(plain), pieces // 2 * (65536 + 5 * len(PIECE)))
+            if not SANITIZED:
+                self.assertLess(self.resident_mb() - before, 12, f"{coding}: MB more than before")
+        self.finish()
+
+
+if __name__ == "__main__":
+    main()
