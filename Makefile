@@ -7,7 +7,8 @@
 #   make deps       install the packages that building and testing need     make run        the demo site on port 8080
 #   make            build                                                   make check      everything that must pass
 #   make bench      heart beside the peers that are installed (deps bench)  make fuzz       fuzz every parser for a while
-#   make install    honours prefix and DESTDIR                              make uninstall  clean  distclean  docs
+#   make install    honours prefix and DESTDIR                              make model      search the protocol of the rings
+#   make uninstall  clean  distclean  docs
 
 srcdir ?= .
 S := $(srcdir)
@@ -179,6 +180,11 @@ check-golden: tests
 	@$(RUN_TESTS) --only golden/
 check-e2e: all
 	@$(RUN_TESTS) --only e2e/
+
+# The rings' protocol, in the worlds that take minutes to search too (t/model/README.md).
+.PHONY: model
+model:
+	@$(PYTHON) $S/t/model/run.py
 
 # ---- fuzz: clang and libFuzzer, objects of their own --------------------------------------------------------------------------
 FUZZ_CC = clang

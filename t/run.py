@@ -4,6 +4,7 @@ Called by Makefile. Jobs, in order:
   unit/<floor>/<file>   build/t/unit/<floor>/test_<file> (Check), and t/unit/<floor>/test_<file>.py
   fuzz/<name>           build/t/fuzz/fuzz_<name> over t/fuzz/corpus/<name>
   golden/<file>         t/golden/*.py
+  model/rings           t/model/run.py quick: spin over the small models; not in sanitizer builds, which change nothing there
   e2e/<file>            t/e2e/[a-z]_*.py: the real binaries on free ports
 A job is one process. How many tests it held is read from its output: a last line `N passed, N failed`, or the summaries of Check or
 unittest; a job that says none of these counts as one. A job that ends badly without having told a failure counts one failed.
@@ -51,7 +52,7 @@ class Verdict:
     output: str
 
 
-def find_jobs(build: Path, src: Path) -> list[Job]:
+def find_jobs(build: Path, src: Path, sanitize: bool) -> list[Job]:
     """Every job there is, simplest first: a broken floor is seen before what stands on it."""
     jobs: list[Job] = []
     for floor in ("router", "ipc", "server", "workers"):
@@ -67,6 +68,8 @@ def find_jobs(build: Path, src: Path) -> list[Job]:
         jobs.append(Job(f"fuzz/{name}", (str(build / "t/fuzz" / source.stem), str(corpus)), False))
     for source in sorted((src / "t/golden").glob("*.py")):
         jobs.append(Job(f"golden/{source.stem}", (sys.executable, str(source)), False))
+    if not sanitize:
+        jobs.append(Job("model/rings", (sys.executable, str(src / "t/model/run.py"), "quick"), False))
     for source in sorted((src / "t/e2e").glob("[a-z]_*.py")):
         jobs.append(Job(f"e2e/{source.stem}", (sys.executable, str(source)), True))
     return jobs
@@ -186,7 +189,7 @@ def main() -> int:
     args = parser.parse_args()
     build, src = args.build.resolve(), args.src.resolve()
     wanted = tuple(args.only.split())
-    jobs = [job for job in find_jobs(build, src) if not wanted or job.name.startswith(wanted)]
+    jobs = [job for job in find_jobs(build, src, bool(args.sanitize)) if not wanted or job.name.startswith(wanted)]
     (build / "check").mkdir(parents=True, exist_ok=True)
 
     def run(job: Job) -> Verdict:
