@@ -9,7 +9,7 @@
 int check_set_headers(struct keys_reader *r, const struct key *k, const struct yaml_node *n, void *field);    /* a KEY_MAP of a struct route_headers: `set` or `add` */
 int check_remove_headers(struct keys_reader *r, const struct key *k, const struct yaml_node *n, void *field); /* a KEY_STRS of names */
 int check_cors(struct keys_reader *r, const struct key *k, const struct yaml_node *n, void *field);           /* a struct route_cors as a whole */
-int check_rewrite(struct keys_reader *r, const struct key *k, const struct yaml_node *n, void *field);
+int note_rewrite(struct keys_reader *r, const struct key *k, const struct yaml_node *n, void *field);
 int check_redirect_status(struct keys_reader *r, const struct key *k, const struct yaml_node *n, void *field);
 
 #endif

@@ -56,8 +56,8 @@ origin_parse(struct span text, struct origin *ret)
                         return false;
         o.host.ptr = colon + 3;
         stop = o.host.ptr < end && *o.host.ptr == '[' ? memchr(o.host.ptr, ']', (size_t)(end - o.host.ptr)) : NULL;
-        for (const char *p = o.host.ptr; p < end && stop != NULL && p <= stop; p++)
-                if (strchr("[]:.", *p) == NULL && !is_alnum(*p))
+        for (const char *p = o.host.ptr + 1; stop != NULL && p < stop; p++)
+                if (*p != ':' && *p != '.' && !is_alnum(*p))
                         return false;
         stop = stop != NULL ? stop + 1 : o.host.ptr;
         while (stop < end && (is_alnum(*stop) || *stop == '.' || *stop == '-' || *stop == '_') && (stop == o.host.ptr || *o.host.ptr != '['))

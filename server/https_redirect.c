@@ -36,6 +36,7 @@ read_https_redirect(struct keys_reader *r, const struct key *k, const struct yam
 {
         size_t count = n->kind == YAML_SEQ ? n->count : 1;
         struct conf_https_redirect *list = arena_alloc(r->arena, (count + 1) * sizeof(*list));
+        size_t kept = 0;
         int err = 0;
 
         if (list == NULL)
@@ -62,14 +63,14 @@ read_https_redirect(struct keys_reader *r, const struct key *k, const struct yam
                         continue;
                 }
                 snprintf(path, sizeof(path), n->kind == YAML_SEQ ? "%s[%zu]" : "%s", k->name, i);
-                one = keys_read(r, &https_redirect_keys, item, path, &list[i]);
+                one = keys_read(r, &https_redirect_keys, item, path, &list[kept]);
                 if (one == -ENOMEM)
                         return one;
-                list[i].from_place = yaml_get(item, "from") != NULL ? yaml_get(item, "from")->place : item->place;
-                list[i].to_place = yaml_get(item, "to") != NULL ? yaml_get(item, "to")->place : item->place;
                 err = one < 0 ? one : err;
+                if (one == 0) /* one with a finding is not judged any further */
+                        list[kept++].from_place = yaml_get(item, "from")->place;
         }
-        *(struct key_list *)field = (struct key_list){ list, count };
+        *(struct key_list *)field = (struct key_list){ list, kept };
         return err;
 }
 
@@ -157,17 +158,16 @@ https_redirect_glob(const char *pattern, struct span path)
         return *pattern == '\0';
 }
 
-static const struct conf_https_redirect *
-find_row(const struct request *r, uint16_t port)
+const struct conf_https_redirect *
+https_redirect_find(const struct conf *c, uint16_t port, struct span path)
 {
-        const struct conf *c = request_conf(r);
         const struct conf_https_redirect *list = c->https_redirects.list;
 
         for (size_t i = 0; i < c->https_redirects.count; i++) {
                 if (list[i].from != port && (list[i].from != 0 || port == 0))
                         continue;
                 for (size_t k = 0; k < list[i].except.count; k++)
-                        if (https_redirect_glob(list[i].except.list[k], r->path))
+                        if (https_redirect_glob(list[i].except.list[k], path))
                                 return NULL;
                 return &list[i];
         }
@@ -182,7 +182,7 @@ https_redirect_answer(struct request *r)
         char to[LOCATION_MAX], port[16] = "";
         int n;
 
-        if (r->https || request_conf(r)->https_redirects.count == 0 || (row = find_row(r, conn_local(r->conn)->port)) == NULL)
+        if (r->https || request_conf(r)->https_redirects.count == 0 || (row = https_redirect_find(request_conf(r), conn_local(r->conn)->port, r->path)) == NULL)
                 return false;
         if (r->host.len == 0) {
                 request_fail(r, 400, false);

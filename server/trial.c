@@ -11,8 +11,12 @@
 #include <stdlib.h>
 
 #include "../router/memstream.h"
+#include "dispatch.h"
 #include "facts.h"
 #include "json.h"
+#include "vars.h"
+
+#define TRIAL_REWRITES_MAX 10 /* as rewrite.c */
 
 struct trial {
         const struct generation *g;
@@ -25,6 +29,9 @@ struct trial {
         struct router_query q;
         char host[256];
         char *path;                            /* malloc'ed */
+        char *rewrites[TRIAL_REWRITES_MAX];    /* malloc'ed: what the path became, step by step */
+        char *rewriters[TRIAL_REWRITES_MAX];   /* malloc'ed: file:line of who did it */
+        size_t rewrite_count;
         const char *note;                      /* something odd about the question */
         char refusal[160];                     /* what heart answers before any route is asked; empty: it asks */
 };
@@ -202,6 +209,9 @@ read_head(struct trial *t)
                 return -ENOMEM;
         if (router_decode((struct span){ t->head + t->parsed.path_off, t->parsed.path_len }, t->path, &t->q.path) < 0)
                 snprintf(t->refusal, sizeof(t->refusal), "400: the path cannot be decoded; see \"Decoding\" in router/README.md");
+        else if (!t->q.tls && https_redirect_find(&t->g->conf, t->q.local.port, t->q.path) != NULL)
+                snprintf(t->refusal, sizeof(t->refusal), "%u: https_redirect sends it to https; no route is asked",
+                         (unsigned)https_redirect_find(&t->g->conf, t->q.local.port, t->q.path)->status);
         else if (t->q.method == M_OTHER && (t->g->methods & M_OTHER) == 0)
                 snprintf(t->refusal, sizeof(t->refusal), "501: no route at all takes a method of this name");
         facts_init(&t->facts, &t->parsed, t->head);
@@ -221,6 +231,56 @@ prepare(struct trial *t, char *why, size_t room)
         if (e == 0 && !parse_addr(span_of(t->ask->from != NULL ? t->ask->from : "127.0.0.1"), &t->q.source))
                 e = no(why, room, "--from wants an IP address, found \"%.60s\"\n", t->ask->from);
         return e < 0 ? e : read_head(t);
+}
+
+/* ---- rewrites --------------------------------------------------------------------------------------------------------------------- */
+
+/* The path and query that a rewrite's text comes to; raw is malloc'ed and kept as the last of t->rewrites. */
+static int
+rewrite_once(struct trial *t, const struct router_match *m)
+{
+        const struct route *route = &t->g->routes[m->route];
+        struct vars_source source = { .match = m, .path = t->q.path, .query = t->facts.query, .target = t->target, .host = t->q.host, .https = t->q.tls, .client = t->q.source,
+                                      .method = span_of(t->ask->method), .port = t->q.local.port, .head = &t->parsed, .bytes = t->head };
+        size_t room = 16384, at = t->rewrite_count;
+        char *raw = malloc(room + 1), *path;
+        const char *mark;
+        long n = raw != NULL ? vars_expand(action_target(t->g, m->route), &source, raw, room) : -ENOMEM;
+
+        t->rewrites[at] = raw;
+        if (n < 0) {
+                snprintf(t->refusal, sizeof(t->refusal), "%d: the new path of \"rewrite\" cannot be, with what this request brings", n == -ENOSPC ? 414 : 400);
+                return raw == NULL ? -ENOMEM : 0;
+        }
+        raw[n] = '\0';
+        mark = strchr(raw, '?');
+        if ((path = malloc((size_t)n + 1)) == NULL || asprintf(&t->rewriters[at], "%s:%u", route->place.file, (unsigned)route->place.line) < 0) {
+                free(path);
+                return -ENOMEM;
+        }
+        if (router_decode((struct span){ raw, mark != NULL ? (size_t)(mark - raw) : (size_t)n }, path, &t->q.path) < 0)
+                snprintf(t->refusal, sizeof(t->refusal), "400: the new path of \"rewrite\" cannot be decoded");
+        free(t->path);
+        t->path = path;
+        if (mark != NULL)
+                t->facts.query = span_of(mark + 1);
+        t->rewrite_count++;
+        return 0;
+}
+
+static int
+follow_rewrites(struct trial *t, struct router_scratch *s)
+{
+        struct router_match m;
+        int e = 0;
+
+        while (e == 0 && t->refusal[0] == '\0' && router_match(t->g->router, s, &t->q, &m) == ROUTER_FOUND && t->g->routes[m.route].action == ROUTE_REWRITE) {
+                if (t->rewrite_count == TRIAL_REWRITES_MAX)
+                        snprintf(t->refusal, sizeof(t->refusal), "500: rewritten 10 times, and still not done");
+                else
+                        e = rewrite_once(t, &m);
+        }
+        return e;
 }
 
 /* ---- the answer ---------------------------------------------------------------------------------------------------------------------- */
@@ -255,6 +315,10 @@ put_json(const struct trial *t, FILE *out, const char *action, const char *expla
         json_key(&j, "from"), json_str(&j, from);
         json_key(&j, "note"), json_str(&j, t->note);
         json_key(&j, "refused"), json_str(&j, t->refusal[0] != '\0' ? t->refusal : NULL);
+        json_key(&j, "rewrites"), json_begin(&j, '[');
+        for (size_t i = 0; i < t->rewrite_count; i++)
+                json_str(&j, t->rewrites[i]);
+        json_end(&j, ']');
         json_key(&j, "action"), json_str(&j, action);
         json_key(&j, "explanation"), json_raw(&j, explanation);
         json_end(&j, '}');
@@ -279,13 +343,18 @@ put_plain(const struct trial *t, FILE *out, const char *action, const char *expl
         addr_text(&t->q.local.addr, addr);
         addr_text(&t->q.source, from);
         fprintf(out, "%s ", t->ask->method);
-        put_printable(out, t->q.path.len > 0 ? t->q.path : span_of(t->ask->url));
+        put_printable(out, t->rewrite_count > 0 ? t->target : t->q.path.len > 0 ? t->q.path : span_of(t->ask->url));
         fprintf(out, "  (%s, host ", t->q.tls ? "https" : "http");
         put_printable(out, t->q.host.len > 0 ? t->q.host : SPAN_LIT("none"));
         fprintf(out, ", listener %s%s%s:%u, from %s)\n", strchr(addr, ':') != NULL ? "[" : "", *addr != '\0' ? addr : "*", strchr(addr, ':') != NULL ? "]" : "",
                 (unsigned)t->q.local.port, from);
         if (t->note != NULL)
                 fprintf(out, "note: %s\n", t->note);
+        for (size_t i = 0; i < t->rewrite_count; i++) {
+                fputs("rewritten to ", out);
+                put_printable(out, span_of(t->rewrites[i]));
+                fprintf(out, "  (%s)\n", t->rewriters[i]);
+        }
         if (t->refusal[0] != '\0')
                 fprintf(out, "%s\n", t->refusal);
         if (action != NULL)
@@ -318,6 +387,8 @@ generation_match(const struct generation *g, const struct trial_ask *ask, bool j
         t->g = g;
         t->ask = ask;
         e = prepare(t, why, why_room);
+        if (e == 0 && t->refusal[0] == '\0')
+                e = follow_rewrites(t, s);
         if (e == 0 && t->refusal[0] == '\0') {
                 action = winning_action(t, s);
                 explanation = router_explain(g->router, s, &t->q, json);
@@ -338,6 +409,10 @@ end:
         if (t != NULL) {
                 free(t->head);
                 free(t->path);
+                for (size_t i = 0; i < TRIAL_REWRITES_MAX; i++) {
+                        free(t->rewrites[i]);
+                        free(t->rewriters[i]);
+                }
         }
         free(t);
         free(action);

@@ -182,7 +182,7 @@ add_param(struct compiler *c, struct span name, size_t at)
         for (size_t i = 0; i < c->names->count; i++)
                 if (span_is(name, c->names->list[i]))
                         return add_piece(c, (struct vars_piece){ .kind = VAR_PARAM, .text = c->names->list[i], .index = (uint32_t)i }, at);
-        return c->names->open ? add_piece(c, (struct vars_piece){ .kind = VAR_EMPTY }, at) : unknown_param(c, name, at);
+        return c->names->open ? add_piece(c, (struct vars_piece){ .kind = VAR_EMPTY, .text = name }, at) : unknown_param(c, name, at);
 }
 
 /* The length of "{name}" or "{$name}" at i, 0: there is none. */
@@ -278,13 +278,17 @@ check_authority(struct compiler *c, uint32_t i)
 {
         struct vars_piece *p = &c->pieces[i];
         size_t end = i + 1 < c->count ? c->at[i + 1] : c->text.len;
+        char hint[64] = "as in https://{name}.example.com/";
 
         p->spot = SPOT_AUTHORITY;
         if (p->kind == VAR_HOST || (p->kind == VAR_PORT && i > 0 && c->pieces[i - 1].kind == VAR_LITERAL && c->pieces[i - 1].text.ptr[c->pieces[i - 1].text.len - 1] == ':'))
                 return 0;
         if ((p->kind == VAR_PARAM || p->kind == VAR_EMPTY || p->kind >= VAR_HEADER_FIELD) && is_domain_tail(c, i + 1))
                 return 0;
-        return refuse(c, c->at[i], end - c->at[i], "as in https://{name}.example.com/", "a variable here would let clients choose the host; it can be only what stands before the name's own part");
+        for (size_t k = 0; k < OWN_COUNT; k++) /* {host}, a parameter, where {$host} was meant */
+                if (p->kind == VAR_EMPTY && span_is(p->text, span_of(own[k].name)))
+                        snprintf(hint, sizeof(hint), "did you mean \"{$%s}\"?", own[k].name);
+        return refuse(c, c->at[i], end - c->at[i], hint, "a variable here would let clients choose the host; it can be only what stands before the name's own part");
 }
 
 /* Moves over a literal: authority until '/', '?' or '#', path until '?' or '#', then query. */

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import inspect
 import sys
+import threading
 from dataclasses import dataclass, field
 from typing import Any, AsyncIterator, Awaitable, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, Type, TypeVar, Union, cast
 
+from .cors import Cors, merge_vary
+from .datastructures import Headers
 from .errors import Disconnected, HTTPError, reason
 from .logs import log_exception
 from .forms import FormLimits
@@ -116,6 +119,10 @@ class App:
         self._before: List[Callable[[Request], Any]] = []
         self._after: List[Callable[[Request, Response], Optional[Response]]] = []
         self._matcher: Optional[Matcher] = None
+        self._cors: Optional[Cors] = None
+        self._cors_said = False
+        self._tell_cors: Optional[Callable[[Optional[Dict[str, Any]]], None]] = None  # heart, once it has the report
+        self._cors_lock = threading.Lock()
 
     # ---- registration ----------------------------------------------------------------------------------------------------------
 
@@ -190,6 +197,27 @@ class App:
             return function
 
         return register
+
+    def cors(self, origins: Union[str, Iterable[str], None], *, methods: Union[str, Iterable[str], None] = None, headers: Union[str, Iterable[str], None] = None,
+             expose: Union[str, Iterable[str], None] = None, credentials: bool = False, max_age: Optional[int] = None, private_network: bool = False) -> None:
+        """Say which pages of other origins may read this app's answers; None: none (any more). May be called at any time, from any thread.
+
+        origins: "https://example.com", "https://*.example.com", "http://localhost:*", or "*"; one or several. methods: default: all that the path takes.
+        headers: of requests, beside the simple ones; "*" for any. expose: of answers. credentials: cookies may come along. max_age: seconds, at most 86400.
+        Under heart this counts for all workers within moments, in place of `cors` in routes.yaml. What is said at import holds for as long as the code; what
+        is said later, until somebody says something else or the next reload. ValueError for what no browser would take.
+        """
+        policy = None if origins is None else Cors(origins, methods, headers, expose, credentials, max_age, private_network)
+        with self._cors_lock:
+            self._cors, self._cors_said = policy, True
+            if self._tell_cors is not None:
+                self._tell_cors(None if policy is None else policy.said())
+
+    def report_cors(self, report: Callable[[Dict[str, Any]], None], tell: Callable[[Optional[Dict[str, Any]]], None]) -> None:
+        """For pyworker.py: report({} or {"cors": what was said}) now, tell(...) whatever is said afterwards; nothing falls between the two."""
+        with self._cors_lock:
+            report({"cors": None if self._cors is None else self._cors.said()} if self._cors_said else {})
+            self._tell_cors = tell
 
     def before(self, function: Handler) -> Handler:
         """Call function(request) before every handler; what it returns, unless None, is the answer."""
@@ -293,8 +321,11 @@ class App:
         source = EnvironSource(environ)
         if self._matcher is None:
             self._matcher = Matcher([(route.path, route.methods, route.when) for route in self.routes])
+        preflight = self._preflight(environ, source, self._matcher)
         found = self._matcher.match(source.path, source.method, Asked(environ))
         request = Request(source, found.params, self.form_limits)
+        if preflight is not None:
+            return _answer_wsgi(request, preflight, start_response)
         try:
             if found.route is not None:
                 response = self.handle(request, self.routes[found.route].endpoint.call)
@@ -302,7 +333,27 @@ class App:
                 response = self._unmatched(request, found.allow)
         except Disconnected:
             response = error_page(400, "the body broke off")
+        self._add_cors(environ, response)
         return _answer_wsgi(request, response, start_response)
+
+    def _preflight(self, environ: Mapping[str, Any], source: EnvironSource, matcher: Matcher) -> Optional[Response]:
+        """The answer to a CORS preflight for a route of this app, None: it is none."""
+        policy = self._cors
+        origin, method = environ.get("HTTP_ORIGIN"), environ.get("HTTP_ACCESS_CONTROL_REQUEST_METHOD")
+        if policy is None or source.method != "OPTIONS" or origin is None or not method or matcher.match(source.path, method, Asked(environ)).route is None:
+            return None
+        return Response(None, 204, policy.preflight(origin, method, environ.get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS"),
+                                                    environ.get("HTTP_ACCESS_CONTROL_REQUEST_PRIVATE_NETWORK") == "true"))
+
+    def _add_cors(self, environ: Mapping[str, Any], response: Response) -> None:
+        """What C does under heart (server/cors.c): the policy's fields in place of the handler's own, and Vary."""
+        policy = self._cors
+        if policy is None:
+            return
+        fields, varies = policy.fields(environ.get("HTTP_ORIGIN"))
+        kept = [(name, value) for name, value in response.headers.raw if not name.lower().startswith("access-control-") and name.lower() != "vary"]
+        vary = merge_vary([value for name, value in response.headers.raw if name.lower() == "vary"] + (["Origin"] if varies else []))
+        response.headers = Headers(kept + fields + ([("Vary", vary)] if vary else []))
 
     def _unmatched(self, request: Request, allow: Tuple[str, ...]) -> Response:
         if not allow:

@@ -89,21 +89,23 @@ class Control:
 class Service:
     """What the app's pyworker does with a request, and what it reports of itself."""
 
-    def __init__(self, run: Run, routes: Sequence[Route] = (), errors: Sequence[int] = (), close: Optional[Callable[[Optional[float]], None]] = None) -> None:
+    def __init__(self, run: Run, routes: Sequence[Route] = (), errors: Sequence[int] = (), close: Optional[Callable[[Optional[float]], None]] = None,
+                 app: Optional[App] = None) -> None:
         self.run = run
+        self.app = app
         self.close = close or (lambda timeout_s: None)
         self._routes = routes
         self._errors = errors
 
-    def report(self) -> bytes:
-        """workers/README.md, "The report": JSON."""
+    def report(self, more: Mapping[str, Any]) -> bytes:
+        """workers/README.md, "The report": JSON. more: other keys of it."""
         routes = []
         for number, route in enumerate(self._routes):
             reported: Dict[str, Any] = {"handler": number, "path": route.path, "methods": list(route.methods), "name": route.endpoint.name, **place_of(route)}
             if route.when:
                 reported["when"] = route.when
             routes.append(reported)
-        return json.dumps({"routes": routes, "errors": list(self._errors)}).encode("ascii")
+        return json.dumps({"routes": routes, "errors": list(self._errors), **more}).encode("ascii")
 
 
 def place_of(route: Route) -> Dict[str, Any]:
@@ -134,7 +136,7 @@ def load(start: Mapping[str, Any]) -> Service:
     if kind == "heart":
         app = targets.load_native(start["target"])
         native = Native(app, [route.endpoint for route in app.routes])
-        return Service(native.run, app.routes, app.error_statuses, native.close)
+        return Service(native.run, app.routes, app.error_statuses, native.close, app)
     if kind == "python":
         native = Native(App("python"), targets.load_functions(start["targets"]))
         return Service(native.run, close=native.close)
@@ -165,13 +167,20 @@ def serve(ring: Ring, run: Run) -> None:
 
 
 def tell_ready(control: Control, service: Service) -> None:
-    """`ready`, with the report in a memfd."""
-    fd = os.memfd_create("heart-report", os.MFD_CLOEXEC)
-    with open(fd, "wb") as report:
-        report.write(service.report())
-        report.flush()
-        report.seek(0)
-        control.send({"op": "ready"}, [fd])
+    """`ready`, with the report in a memfd. From then on what the app says with app.cors() goes to the master at once."""
+
+    def ready(more: Mapping[str, Any]) -> None:
+        fd = os.memfd_create("heart-report", os.MFD_CLOEXEC)
+        with open(fd, "wb") as report:
+            report.write(service.report(more))
+            report.flush()
+            report.seek(0)
+            control.send({"op": "ready"}, [fd])
+
+    if service.app is not None:
+        service.app.report_cors(ready, lambda said: control.send({"op": "cors", "cors": said}))
+    else:
+        ready({})
 
 
 def follow(control: Control, ring: Ring, snapshot: reloading.Snapshot) -> bool:
