@@ -6,21 +6,12 @@ From: native.py, eventloop.py, wsgi.py, once nothing of the app's own took the e
 from __future__ import annotations
 
 from ._ring import Request as RingRequest
-from .errors import Disconnected
 from .logs import log_exception
 
 __all__ = ["give_up"]
 
-_HEADERS = [("Content-Type", "text/plain; charset=utf-8")]
-
-
 def give_up(raw: RingRequest, error: BaseException) -> None:
-    """A 500 while that is still possible, else a broken-off answer; the traceback is logged."""
+    """A 500 while that is still possible - heart makes its page, as it makes all others - else a broken-off answer; the traceback is logged."""
     log_exception(raw.id, raw.method, raw.target, error, "breaking the answer off" if raw.started else "answering 500")
-    try:
-        if not raw.started:
-            raw.respond(500, _HEADERS, b"500 Internal Server Error\n")
-        elif not raw.finished:
-            raw.abort()
-    except Disconnected:
+    if not raw.finished:
         raw.abort()
