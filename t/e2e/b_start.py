@@ -177,6 +177,10 @@ class Demo(Case):
         self.assertEqual(server.request("POST", "/books/price", (), b'{"pages": 100}').json(), {"pages": 100, "price": 9.0})
         self.assertEqual(server.request("POST", "/echo?a=1", (), b'{"beats": 60}').json(), {"method": "POST", "path": "/echo", "query": {"a": "1"}, "json": {"beats": 60}})
         self.assertEqual(server.request("POST", "/echo", (), b"{").status, 400)
+        self.assertIn('enctype="multipart/form-data"', server.get("/upload").text)
+        form = b'--x\r\nContent-Disposition: form-data; name="note"\r\n\r\nhi\r\n--x\r\nContent-Disposition: form-data; name="files"; filename="a.txt"\r\n\r\nabc\r\n--x--\r\n'
+        told = server.request("POST", "/upload", [("Content-Type", "multipart/form-data; boundary=x")], form).json()
+        self.assertEqual(told, {"note": "hi", "files": [{"filename": "a.txt", "type": "", "bytes": 3, "sha256": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"}]})
         self.assertEqual(server.get("/add/19/23").json(), {"sum": 42})
         self.assertEqual(server.get("/v3/healthz").text, "ok, as ever\n")
         self.assertEqual(server.get("/local").text, "you came over 127.0.0.1\n")

@@ -72,6 +72,9 @@ START_TEST(a_small_file_has_every_default)
         ck_assert_uint_eq(conf.limits.header, 16384);
         ck_assert_uint_eq(conf.limits.header_count, 100);
         ck_assert_uint_eq(conf.limits.body, 10u << 20);
+        ck_assert_uint_gt(conf.limits.body_buffer, conf.limits.body); /* all that is let in */
+        ck_assert_ptr_null(conf.spool.path);
+        ck_assert_uint_eq(conf.spool.size, 4ull << 30);
         ck_assert_uint_eq(conf.limits.header_timeout_ms, 10000);
         ck_assert_uint_eq(conf.limits.body_min_rate, 1024);
         ck_assert_uint_eq(conf.limits.handler_timeout_ms, 30000);
@@ -86,8 +89,24 @@ START_TEST(a_small_file_has_every_default)
         ck_assert_uint_eq(conf.apps.count, 0);
         ck_assert_uint_eq(conf_route_at(&conf, 0)->methods, M_ANY);
         ck_assert_uint_eq(conf_route_at(&conf, 0)->body, UINT64_MAX);
+        ck_assert_uint_eq(conf_route_at(&conf, 0)->body_buffer, UINT64_MAX);
+        ck_assert_uint_eq(conf_route_at(&conf, 0)->body_min_rate, UINT64_MAX);
         ck_assert_int_eq(conf_route_at(&conf, 0)->action, ROUTE_RESPOND);
         ck_assert_uint_eq(conf_route_at(&conf, 0)->app_index, UINT32_MAX);
+}
+END_TEST
+
+START_TEST(bodies_are_buffered_and_spooled_as_said)
+{
+        loads("listen: 8080\nlimits: {body_buffer: 0}\nspool: {path: bodies, size: 10m}\n"
+              "routes: [{path: /a, respond: {body: ok}, body_buffer: 64k, body_min_rate: 0}, {path: /b, respond: {body: ok}, body_buffer: 0}]\n");
+        ck_assert_uint_eq(conf.limits.body_buffer, 0);
+        ck_assert_str_eq(conf.spool.path, "/srv/site/bodies");
+        ck_assert_uint_eq(conf.spool.size, 10u << 20);
+        ck_assert_uint_eq(conf_route_at(&conf, 0)->body_buffer, 65536);
+        ck_assert_uint_eq(conf_route_at(&conf, 0)->body_min_rate, 0);
+        ck_assert_uint_eq(conf_route_at(&conf, 1)->body_buffer, 0);
+        ck_assert_uint_eq(conf_route_at(&conf, 1)->body_min_rate, UINT64_MAX);
 }
 END_TEST
 
@@ -338,6 +357,7 @@ main(void)
         suite_add_tcase(s, t);
         tcase_add_checked_fixture(t, setup, teardown);
         tcase_add_test(t, a_small_file_has_every_default);
+        tcase_add_test(t, bodies_are_buffered_and_spooled_as_said);
         tcase_add_test(t, a_listener_has_the_limits_of_all_but_for_its_own);
         LOOP(t, addresses_become_sockaddrs, addresses);
         LOOP(t, bad_addresses_are_refused, bad_addresses);
