@@ -58,7 +58,7 @@ struct route_error_page {
         struct place place;
         uint32_t status;             /* 404; or 4, 5: all that begin with it */
         const char *file, *body, *type, *app;
-        struct place file_place, app_place;
+        struct place file_place, body_place, app_place;
         uint32_t app_index;          /* set by server/ */
 };
 struct route_error_host { const char *host /* lower case; *.name: every name below it */; struct place place; struct key_list pages; };

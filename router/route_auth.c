@@ -182,6 +182,14 @@ note_error_file(struct keys_reader *r, const struct key *k, const struct yaml_no
 }
 
 int
+note_error_body(struct keys_reader *r, const struct key *k, const struct yaml_node *n, void *field)
+{
+        (void)r;
+        ((struct route_error_page *)(void *)((char *)field - k->offset))->body_place = n->place;
+        return 0;
+}
+
+int
 note_error_app(struct keys_reader *r, const struct key *k, const struct yaml_node *n, void *field)
 {
         (void)r;

@@ -25,6 +25,7 @@ int check_auth_target(struct keys_reader *r, const struct key *k, const struct y
 int check_auth_by(struct keys_reader *r, const struct key *k, const struct yaml_node *n, void *field);
 int check_auth_pass(struct keys_reader *r, const struct key *k, const struct yaml_node *n, void *field);
 int note_error_file(struct keys_reader *r, const struct key *k, const struct yaml_node *n, void *field);
+int note_error_body(struct keys_reader *r, const struct key *k, const struct yaml_node *n, void *field);
 int note_error_app(struct keys_reader *r, const struct key *k, const struct yaml_node *n, void *field);
 
 #endif

@@ -4,17 +4,17 @@
 #include "error_pages.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <strings.h>
 
 #include "lane.h"
 #include "static.h"
+#include "vars_findings.h"
+#include "vars_request.h"
 
-struct page_made {
-        uint32_t status;      /* 404; 4 and 5: all that begin with it */
-        uint32_t app_index;   /* UINT32_MAX: type and body are the page */
-        struct span type, body;
-};
-struct page_set { const struct page_made *list; size_t count; };
+#define TEXT_MAX 16384 /* of a body with variables in it */
+
+struct page_set { const struct error_page *list; size_t count; };
 struct page_host { struct span name; struct page_set pages; };
 
 struct error_pages {
@@ -26,14 +26,21 @@ struct error_pages {
 /* ---- building ------------------------------------------------------------------------------------------------------------------------- */
 
 static int
-make_page(struct generation *g, const struct route_error_page *from, struct diags *d, struct page_made *ret)
+make_page(struct generation *g, const struct route *route, const struct route_error_page *from, struct diags *d, struct error_page *ret)
 {
         const struct bundle_file *file;
+        char key[32];
+        int e;
 
-        *ret = (struct page_made){ .status = from->status, .app_index = from->app != NULL ? from->app_index : UINT32_MAX };
+        *ret = (struct error_page){ .status = from->status, .app_index = from->app != NULL ? from->app_index : UINT32_MAX };
         if (from->body != NULL) {
+                snprintf(key, sizeof(key), "errors.%u%s.body", (unsigned)from->status, from->status < 10 ? "xx" : "");
                 ret->type = span_of(from->type);
-                ret->body = span_of(from->body);
+                e = vars_compile_value(g, route, d, from->body, from->body_place, vars_place_of_type(from->type), key, &ret->text);
+                if (e < 0)
+                        return e;
+                if (vars_is_constant(ret->text, &ret->body))
+                        ret->text = NULL;
         } else if (from->file != NULL) {
                 file = bundle_find_file(&g->bundle, from->file);
                 if (file == NULL) {
@@ -48,17 +55,20 @@ make_page(struct generation *g, const struct route_error_page *from, struct diag
 }
 
 static int
-make_set(struct generation *g, const struct key_list *from, struct diags *d, struct page_set *ret)
+make_set(struct generation *g, const struct route *route, const struct key_list *from, struct diags *d, struct page_set *ret)
 {
         const struct route_error_page *pages = from->list;
-        struct page_made *list = arena_alloc(g->arena, (from->count + 1) * sizeof(*list));
-        int e = 0;
+        struct error_page *list = arena_alloc(g->arena, (from->count + 1) * sizeof(*list));
+        int e = 0, one;
 
         if (list == NULL)
                 return -ENOMEM;
-        for (size_t i = 0; i < from->count; i++)
-                if (make_page(g, &pages[i], d, &list[i]) < 0)
-                        e = -EINVAL;
+        for (size_t i = 0; i < from->count; i++) {
+                one = make_page(g, route, &pages[i], d, &list[i]);
+                if (one == -ENOMEM)
+                        return one;
+                e = one < 0 ? one : e;
+        }
         *ret = (struct page_set){ list, from->count };
         return e;
 }
@@ -85,7 +95,7 @@ make_hosts(struct generation *g, const struct key_list *from, struct diags *d, s
                 struct page_host made = { .name = span_of(hosts[i].host) };
                 size_t at = i;
 
-                one = make_set(g, &hosts[i].pages, d, &made.pages);
+                one = make_set(g, NULL, &hosts[i].pages, d, &made.pages);
                 if (one == -ENOMEM)
                         return one;
                 e = one < 0 ? one : e;
@@ -112,7 +122,7 @@ error_pages_build(struct generation *g, const struct route *route, struct diags 
                 return -ENOMEM;
         if (*ret != NULL)
                 *p = **ret;
-        e = make_set(g, &from->pages, d, route != NULL ? &p->route : &p->all);
+        e = make_set(g, route, &from->pages, d, route != NULL ? &p->route : &p->all);
         if (e != -ENOMEM && route == NULL) {
                 hosts = make_hosts(g, &from->hosts, d, p);
                 e = hosts < 0 ? hosts : e;
@@ -123,10 +133,10 @@ error_pages_build(struct generation *g, const struct route *route, struct diags 
 
 /* ---- which page ------------------------------------------------------------------------------------------------------------------------- */
 
-static const struct page_made *
+static const struct error_page *
 find_in(const struct page_set *s, unsigned status)
 {
-        const struct page_made *found = NULL;
+        const struct error_page *found = NULL;
 
         for (size_t i = 0; i < s->count; i++) {
                 if (s->list[i].status == status)
@@ -145,17 +155,13 @@ is_host(struct span name, struct span host)
         return host.len > name.len - 1 && memcmp(host.ptr + host.len - (name.len - 1), name.ptr + 1, name.len - 1) == 0;
 }
 
-static const struct page_made *
-find_page(const struct request *r, unsigned status)
+const struct error_page *
+error_pages_find(const struct error_pages *p, struct span host, unsigned status)
 {
-        const struct error_pages *p = r->policy->errors;
-        const struct page_made *found;
+        const struct error_page *found = find_in(&p->route, status);
 
-        if (p == NULL)
-                return NULL;
-        found = find_in(&p->route, status);
-        for (size_t i = 0; found == NULL && r->host.len > 0 && i < p->host_count; i++)
-                if (is_host(p->hosts[i].name, r->host))
+        for (size_t i = 0; found == NULL && host.len > 0 && i < p->host_count; i++)
+                if (is_host(p->hosts[i].name, host))
                         found = find_in(&p->hosts[i].pages, status);
         return found != NULL ? found : find_in(&p->all, status);
 }
@@ -164,7 +170,7 @@ find_page(const struct request *r, unsigned status)
 
 /* An app that failed this request is not asked what to say about it; nor is any app when the head could not be read. */
 static bool
-may_ask(const struct request *r, const struct page_made *page, unsigned status, struct span lines)
+may_ask(const struct request *r, const struct error_page *page, unsigned status, struct span lines)
 {
         bool failed_itself = status >= 500 && r->route != NULL && r->route->app_index == page->app_index;
 
@@ -190,11 +196,34 @@ ask_app(struct request *r, uint32_t app_index, unsigned status, struct span line
         return true;
 }
 
+/* False: with what this request brings it would be longer than a page may be. */
+static bool
+say_text(struct request *r, const struct error_page *page, unsigned status, struct span lines)
+{
+        struct span body = page->body;
+        struct vars_source source;
+        struct outgoing h;
+        char room[TEXT_MAX];
+        long n;
+
+        if (page->text != NULL) {
+                vars_of_request(r, status, &source);
+                n = vars_expand(page->text, &source, room, sizeof(room));
+                if (n < 0)
+                        return false;
+                body = (struct span){ room, (size_t)n };
+        }
+        outgoing_begin(&h, r, status);
+        outgoing_field(&h, IPC_H_CONTENT_TYPE, SPAN_LIT("Content-Type"), page->type);
+        outgoing_lines(&h, lines);
+        outgoing_whole(&h, &body, 1);
+        return true;
+}
+
 bool
 error_pages_answer(struct request *r, unsigned *status, struct span *lines)
 {
-        const struct page_made *page;
-        struct outgoing h;
+        const struct error_page *page;
 
         if (r->asking == ASK_ERROR_PAGE) { /* the page of an earlier error did not come: that error is what the client hears of */
                 r->asking = ASK_ACTION;
@@ -203,16 +232,12 @@ error_pages_answer(struct request *r, unsigned *status, struct span *lines)
                 return false;
         }
         r->asking = ASK_ACTION;
-        page = find_page(r, *status);
+        page = r->policy->errors != NULL ? error_pages_find(r->policy->errors, r->host, *status) : NULL;
         if (page == NULL)
                 return false;
         if (page->app_index != UINT32_MAX)
                 return may_ask(r, page, *status, *lines) && ask_app(r, page->app_index, *status, *lines);
-        outgoing_begin(&h, r, *status);
-        outgoing_field(&h, IPC_H_CONTENT_TYPE, SPAN_LIT("Content-Type"), page->type);
-        outgoing_lines(&h, *lines);
-        outgoing_whole(&h, &page->body, 1);
-        return true;
+        return say_text(r, page, *status, *lines);
 }
 
 bool

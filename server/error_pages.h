@@ -8,9 +8,20 @@
 
 #include "outgoing.h"
 
+struct vars;
+
 struct error_pages; /* a part of struct policy */
+struct error_page {
+        uint32_t status;      /* 404; 4 and 5: all that begin with it */
+        uint32_t app_index;   /* UINT32_MAX: type and body are the page */
+        struct span type, body;
+        const struct vars *text; /* a body with variables; else NULL */
+};
 
 int error_pages_build(struct generation *g, const struct route *route, struct diags *d, const struct error_pages **ret);
+
+/* NULL: heart's own. host: in lower case, without its port. */
+const struct error_page *error_pages_find(const struct error_pages *p, struct span host, unsigned status);
 
 /* A request that fails (request_fail_with; its lane is left, nothing of the answer is out). While an app is asked for the page of an earlier error: *status and *lines
  * become that error's, false. False: heart's own page is wanted. True: the answer is made, or an app was asked for it. */

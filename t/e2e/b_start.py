@@ -164,7 +164,7 @@ class Demo(Case):
         self.assertIn("heart is running", page.text)
         for path in [part.split('"')[0] for part in page.text.split('href="')[1:]]:
             with self.subTest(path=path):
-                status = {"/books/7": 404, "/books/broken": 500, "/old/clock": 308, "/nowhere": 404}.get(path, 200)
+                status = {"/books/7": 404, "/books/broken": 500, "/old/clock": 308, "/nowhere": 404, "/members": 401}.get(path, 200)
                 self.assertEqual(server.get(path).status, status)
         self.assertIn("Hello, you!", server.get("/hello?name=you").text)
         self.assertEqual(server.get("/hello/count").text, "".join(f"{number}\n" for number in range(1, 11)))
@@ -182,6 +182,9 @@ class Demo(Case):
         told = server.request("POST", "/upload", [("Content-Type", "multipart/form-data; boundary=x")], form).json()
         self.assertEqual(told, {"note": "hi", "files": [{"filename": "a.txt", "type": "", "bytes": 3, "sha256": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"}]})
         self.assertEqual(server.get("/add/19/23").json(), {"sum": 42})
+        self.assertEqual(server.get("/members", [("Authorization", "Bearer demo-token"), ("X-Member", "Eve")]).text, "Welcome, Ada.\n")
+        self.assertEqual(server.get("/members", [("Authorization", "Bearer x")]).status, 403)
+        self.assertIn("Nothing here", server.get("/nowhere").text)
         self.assertEqual(server.get("/v3/healthz").text, "ok, as ever\n")
         self.assertEqual(server.get("/local").text, "you came over 127.0.0.1\n")
         self.assertEqual(server.get("/version").text, "1\n")

@@ -428,6 +428,7 @@ routes:
   - {path: /class, python: "dies:die", errors: {5xx: {body: class}}}
   - {path: /native, python: "dies:die", errors: {5xx: {app: native}}}
   - {path: /die, python: "dies:die"}
+  - {path: "/vars/{name}", python: "dies:die", errors: {502: {body: "<p>{$status} {name} of {$host}"}}}
   - {path: /sleep, python: "dies:sleep"}
   - {path: /size, python: "dies:size"}
   - {path: "/pages/{p:path}", app: pages}
@@ -486,6 +487,11 @@ class Errors(Case):
                 self.assertEqual((answer.status, answer.text), (502, text))
                 self.alive(server)
         self.assertEqual(server.get("/die", [("Host", "shop.example")]).text, "the shop is closed")
+
+    def test_texts_with_variables(self) -> None:
+        server = self.start()
+        answer = server.get("/vars/%3Cb%3E")
+        self.assertEqual((answer.status, answer.text), (502, "<p>502 &lt;b&gt; of localhost"))
 
     def test_an_app_makes_the_page(self) -> None:
         server = self.start()
