@@ -292,6 +292,22 @@ request_match_as(struct request *r, uint32_t method)
         }
 }
 
+/* The path is known, the method is not: what is said about that goes out as the answers of the path do, for a page of another origin to see it. */
+static void
+take_policy_of_path(struct request *r)
+{
+        struct router_match asked = r->match;
+        uint32_t method = asked.allow & ~(uint32_t)M_OPTIONS;
+
+        if (method != 0 && match(r, method & -method) == ROUTER_FOUND) {
+                r->route = &r->lg->g->routes[r->match.route];
+                r->policy = r->lg->g->policies[r->match.route];
+        } else {
+                r->match = asked;
+        }
+        r->match.allow = asked.allow;
+}
+
 void
 request_begin(struct request *r)
 {
@@ -330,6 +346,7 @@ request_begin(struct request *r)
         case ROUTER_FOUND:
                 break;
         case ROUTER_METHOD:
+                take_policy_of_path(r);
                 dispatch_method(r);
                 return;
         case ROUTER_SLASH:

@@ -340,7 +340,10 @@ class App:
         """The answer to a CORS preflight for a route of this app, None: it is none."""
         policy = self._cors
         origin, method = environ.get("HTTP_ORIGIN"), environ.get("HTTP_ACCESS_CONTROL_REQUEST_METHOD")
-        if policy is None or source.method != "OPTIONS" or origin is None or not method or matcher.match(source.path, method, Asked(environ)).route is None:
+        if policy is None or source.method != "OPTIONS" or origin is None or not method:
+            return None
+        found = matcher.match(source.path, method, Asked(environ))
+        if found.route is None and (found.allow or 404 not in self._errors):  # with a page for it, 404 is an answer that the app gives
             return None
         return Response(None, 204, policy.preflight(origin, method, environ.get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS"),
                                                     environ.get("HTTP_ACCESS_CONTROL_REQUEST_PRIVATE_NETWORK") == "true"))
