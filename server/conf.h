@@ -11,6 +11,7 @@
 
 #define WORKERS_MAX 64
 #define LOOPS_MAX 16
+#define IN_FLIGHT_MAX 120 /* routes and listeners with in_flight */
 
 struct conf_certificate {
         struct place place;

@@ -373,6 +373,23 @@ pages_name_app(const struct key_list *pages, size_t index)
         return false;
 }
 
+/* Over a reload those of both generations are counted, and there are IN_FLIGHT_LIMITERS of them (in_flight_table.h). */
+static void
+check_in_flight(struct keys_reader *r, const struct conf *c)
+{
+        size_t count = 0;
+
+        for (size_t i = 0; i < c->listeners.count; i++)
+                count += keys_is_set(&limits_keys, conf_listener_at(c, i)->limits.set, "in_flight");
+        for (size_t i = 0; i < c->routes.count; i++) {
+                count += conf_route_at(c, i)->in_flight > 0;
+                if (count <= IN_FLIGHT_MAX)
+                        continue;
+                conf_finding(r, DIAG_ERROR, conf_route_at(c, i)->place, NULL, "more than %d routes and listeners have \"in_flight\"", IN_FLIGHT_MAX);
+                return;
+        }
+}
+
 static void
 check_apps_are_used(struct keys_reader *r, const struct conf *c)
 {
@@ -412,6 +429,7 @@ conf_check(struct keys_reader *r, const struct yaml_node *root, struct conf *c)
         if (access != NULL && access->kind == YAML_NULL)
                 conf_finding(r, DIAG_ERROR, access->place, "to let everybody in write deny: []", "\"access\" holds neither \"allow\" nor \"deny\"");
         check_routes(r, yaml_get(root, "routes"), c);
+        check_in_flight(r, c);
         vars_check_conf(r, c);
         cors_check_conf(r, c);
         if (r->diags->error_count == errors && errors == 0)

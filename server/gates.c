@@ -6,6 +6,7 @@
 #include "access.h"
 #include "auth.h"
 #include "auth_basic.h"
+#include "in_flight.h"
 #include "rate_limit.h"
 
 typedef enum gate_verdict (*gate_fn)(struct request *r);
@@ -18,6 +19,7 @@ static const struct gate gates[GATES_COUNT + 1] = {
         GATE(GATE_RATE, rate_limit_gate, rate),
         GATE(GATE_AUTH_BASIC, auth_basic_gate, auth_basic),
         GATE(GATE_AUTH, auth_gate, auth),
+        GATE(GATE_IN_FLIGHT, in_flight_gate, in_flight),
         [GATES_COUNT] = { NULL, 0 },
 };
 

@@ -14,7 +14,7 @@ enum gate_verdict {
 };
 
 /* In the order in which they are passed. */
-enum gate_place { GATE_ACCESS, GATE_RATE, GATE_AUTH_BASIC, GATE_AUTH, GATES_COUNT };
+enum gate_place { GATE_ACCESS, GATE_RATE, GATE_AUTH_BASIC, GATE_AUTH, GATE_IN_FLIGHT, GATES_COUNT };
 
 uint32_t gates_of(const struct policy *p);
 /* From the first gate on; then dispatch(r). */

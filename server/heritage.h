@@ -13,6 +13,7 @@ struct heritage {
         uint32_t connections_max;       /* of the whole worker */
         struct board *board;
         struct rate_table *rates;       /* shared by all workers, as the board is */
+        struct in_flight_table *in_flight; /* likewise */
         int control_fd;                 /* SEQPACKET to the master, non-blocking */
         int sockets_fd[LOOPS_MAX];      /* SEQPACKET, one per loop, non-blocking */
         int wake_fd[LOOPS_MAX];         /* eventfd per loop, non-blocking: pyworkers and other threads wake the loop by it */

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "auth_cache.h"
+#include "in_flight.h"
 #include "conn.h"
 #include "lane.h"
 #include "log.h"
@@ -379,6 +380,7 @@ loop_free(struct loop *l)
                 free(b);
         }
         auth_cache_free(l->auth_cache);
+        in_flight_loop_free(l);
         encoders_fini(&l->encoders);
         inflaters_fini(&l->inflaters);
         access_log_free(l->access_log);

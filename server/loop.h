@@ -19,6 +19,7 @@
 
 struct auth_cache;
 struct conn;
+struct in_flight_loop;
 struct lane;
 struct loop;
 struct request;
@@ -76,6 +77,7 @@ struct loop {
         uint64_t gathered_room;         /* (l) bytes of memory that bodies wait in until they are whole (request_body.c) */
         struct request *requests;       /* (l) free requests */
         uint32_t request_count;
+        struct in_flight_loop *in_flight; /* (l) who waits for a place (in_flight.h); NULL: nobody ever did */
         struct encoders encoders;       /* (l) what compresses answers */
         struct inflaters inflaters;     /* (l) and what undoes it in requests */
         bool draining, retiring;        /* (l) */

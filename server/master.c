@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "events.h"
+#include "in_flight_table.h"
 #include "listen.h"
 #include "log.h"
 #include "pool.h"
@@ -410,6 +411,9 @@ master_init(struct master *m, struct generation *first)
                 return -errno;
         m->rates = rate_table_new(first->conf.rates.memory);
         if (m->rates == NULL)
+                return -errno;
+        m->in_flight = in_flight_table_new();
+        if (m->in_flight == NULL)
                 return -errno;
         m->sockq = sockq_new(first->conf.queue.size);
         if (m->sockq == NULL)

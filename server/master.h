@@ -38,6 +38,7 @@ struct master {
         const char *conf_file;
         struct board *board;
         struct rate_table *rates;
+        struct in_flight_table *in_flight;
         struct generation *generation;  /* the committed one; NULL before the first commit */
         int bundle_fd;                  /* of the committed generation: new workers get it */
         struct listeners *listeners;

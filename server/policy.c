@@ -15,6 +15,7 @@
 #include "decompress.h"
 #include "error_pages.h"
 #include "gates.h"
+#include "in_flight.h"
 #include "rate_limit.h"
 #include "header_edits.h"
 
@@ -38,6 +39,8 @@ build_parts(struct generation *g, const struct route *route, struct diags *d, st
         one = decompress_build(g, route, d, &ret->decompress);
         e = one < 0 && e != -ENOMEM ? one : e;
         one = access_build(g, route, d, &ret->access);
+        e = one < 0 && e != -ENOMEM ? one : e;
+        one = in_flight_build(g, route, d, &ret->in_flight);
         e = one < 0 && e != -ENOMEM ? one : e;
         one = rate_limit_build(g, route, d, &ret->rate);
         e = one < 0 && e != -ENOMEM ? one : e;

@@ -11,6 +11,7 @@
 struct access;        /* access.h */
 struct rate_limit;    /* rate_limit.h */
 struct auth;          /* auth.h */
+struct in_flight;     /* in_flight.h */
 struct auth_basic;    /* auth_basic.h */
 struct compress;
 struct decompress;
@@ -29,6 +30,7 @@ struct policy {
         uint32_t gates; /* bit of enum gate_place: which gates there are to pass */
         const struct access *access;
         const struct rate_limit *rate;
+        const struct in_flight *in_flight;
         const struct auth_basic *auth_basic;
         const struct auth *auth;
         const struct error_pages *errors;

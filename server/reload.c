@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "ctl.h"
+#include "in_flight_table.h"
 #include "json.h"
 #include "log.h"
 #include "pool.h"
@@ -372,6 +373,7 @@ step_build(struct master *m)
         struct reload *r = m->reload;
         struct bundle sent;
         struct diags d;
+        uint64_t ids[IN_FLIGHT_LIMITERS];
         int e;
 
         if (r->look->bundle.app_count != app_count(r)) {
@@ -392,6 +394,10 @@ step_build(struct master *m)
         if (e < 0) {
                 refuse(m, e == -EINVAL ? "the routes of its apps do not fit together: %zu errors" : "it cannot be built (%zu errors): out of memory",
                        r->diags.error_count);
+                return;
+        }
+        if (in_flight_assign(m->in_flight, r->number, ids, in_flight_identities(&r->next->conf, ids, IN_FLIGHT_LIMITERS)) < 0) {
+                refuse(m, "too many routes with in_flight came and went, and requests of them still run: try again in a while");
                 return;
         }
         r->route_count = r->next->route_count;

@@ -16,6 +16,7 @@
 #include "decompress.h"
 #include "error_pages.h"
 #include "facts.h"
+#include "in_flight.h"
 #include "https_redirect.h"
 #include "gates.h"
 #include "lane.h"
@@ -138,6 +139,7 @@ request_free(struct request *r)
                 return;
         l = r->conn->loop;
         assert(r->lane == NULL);
+        in_flight_leave(r);
         wheel_cancel(&l->wheel, &r->timer);
         if (r->begun) {
                 count_answer(r);
@@ -619,6 +621,8 @@ request_step(struct request *r)
 {
         bool over;
 
+        if (r->waits_at != 0 && !in_flight_again(r))
+                return false;
         switch (r->body) {
         case BODY_STATE_BUFFERING:
                 request_gather(r);

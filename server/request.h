@@ -64,6 +64,10 @@ struct request {
 
         struct in6_addr client;            /* who sent it, behind proxies that are trusted; IPv4 v4-mapped; all zero: nobody with an address */
         uint16_t client_port;
+        uint16_t flying[2];                /* limiters that it holds a place of (in_flight.h); 0: none */
+        uint16_t waits_at;                 /* the limiter whose line it stands in; 0: none */
+        struct request *wait_next, *wait_prev;
+        uint64_t wait_deadline_ms;
         bool client_known;                 /* it has an address */
         bool https;                        /* how it came to the first server that we believe */
         uint16_t forwarded_host_len;       /* 0: Host is believed; else forwarded_host is */

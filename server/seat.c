@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "in_flight_table.h"
 #include "log.h"
 #include "roles.h"
 
@@ -42,6 +43,7 @@ rows_begin(struct seat *s)
 {
         uint32_t share = connections_possible(s->shape.connections) / s->shape.loops;
 
+        in_flight_expect(s->m->in_flight, s->index, s->shape.loops);
         for (uint32_t k = 0; k < s->shape.loops; k++) {
                 struct board_loop *row = s->loops[k].row;
 
@@ -72,6 +74,7 @@ rows_end(struct seat *s)
                 atomic_store(&row->pid, 0);
                 atomic_store(&row->generation, 0);
         }
+        in_flight_forget(s->m->in_flight, s->index);
 }
 
 /* Closes what a seat holds of its worker. */
@@ -170,6 +173,7 @@ seat_begin(struct seat *s)
                 .connections_max = connections_possible(s->shape.connections),
                 .board = s->m->board,
                 .rates = s->m->rates,
+                .in_flight = s->m->in_flight,
                 .control_fd = -1,
                 .access_log_fd = s->m->workers->access_log_fd,
                 .master_pid = (int)getpid(),

@@ -159,6 +159,135 @@ class Access(Case):
                 self.assertEqual([client.get("/unix").status, client.get("/tcp").status], statuses)
 
 
+class InFlight(Case):
+    """Requests at once, over two workers with two loops each. The handlers wait for a file, so nothing is timed."""
+
+    GATED = """
+import os, threading, time
+def application(environ, start_response):
+    name = environ["PATH_INFO"].strip("/").replace("/", "-")
+    open("in-" + name + "-" + environ["QUERY_STRING"], "w").close()
+    end = time.monotonic() + 8
+    while time.monotonic() < end and not os.path.exists("go-" + environ["QUERY_STRING"]) and not os.path.exists("go"):
+        time.sleep(0.005)
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [environ["QUERY_STRING"].encode()]
+"""
+
+    def app(self, keys: str, route: str = "", more: str = "") -> harness.Server:
+        return self.serve(f"workers: {{processes: 2, loops: 2}}\n{keys}\napps: {{app: {{wsgi: app, processes: 1, threads: 40}}}}\n"
+                          f"routes:\n  - {{path: '/{{rest:path}}', app: app{route}}}\n  - {{path: /free, respond: {{body: free}}, in_flight: 0}}\n  - {{path: /fixed, respond: {{body: fixed}}}}\n{more}",
+                          {"app.py": self.GATED})
+
+    def inside(self, server: harness.Server) -> List[str]:
+        return sorted(path.name for path in server.dir.glob("in-*"))
+
+    def ask(self, server: harness.Server, target: str) -> Client:
+        client = server.client()
+        self.addCleanup(client.close)
+        client.send(f"GET {target} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        return client
+
+    def test_as_many_as_allowed_and_the_rest_waits(self) -> None:
+        server = self.app("queue: {timeout: 60s}", ", in_flight: 3")
+        clients = {n: self.ask(server, f"/a?{n}") for n in range(12)}
+        harness.until("nine wait", lambda: server.counter("in_flight_waited") == 9)
+        self.assertEqual(len(self.inside(server)), 3)
+        served = 0
+        while clients:
+            names = [int(name.rpartition("-")[2]) for name in self.inside(server)]
+            running = [n for n in names if n in clients]
+            self.assertLessEqual(len(running), 3)
+            first = running[0]
+            server.write(f"go-{first}", "")
+            self.assertEqual(clients.pop(first).response().text, str(first))
+            served += 1
+            harness.until("the next is inside", lambda: len(self.inside(server)) == min(12, served + 3))
+        self.assertEqual([server.counter(f"in_flight_{what}") for what in ("waited", "refused")], [9, 0])
+
+    def test_who_waits_too_long_or_behind_too_many_is_refused(self) -> None:
+        server = self.app("queue: {timeout: 300ms, size: 2}", ", in_flight: 1")
+        running = self.ask(server, "/a?0")
+        harness.until("one is inside", lambda: self.inside(server) == ["in-a-0"])
+        waiting = [self.ask(server, f"/a?{n}") for n in range(1, 9)]
+        for client in waiting:
+            answer = client.response()
+            self.assertEqual(answer.status, 503)
+            self.assertRegex(answer.header("retry-after") or "", r"^[1-9]\d*$")
+            self.assertEqual(client.get("/free").text, "free", "the connection goes on")
+        self.assertEqual(server.counter("in_flight_refused"), 8)
+        self.assertLessEqual(server.counter("in_flight_waited"), 7)
+        self.assertEqual(server.get("/free").status, 200)
+        server.write("go", "")
+        self.assertEqual(running.response().status, 200)
+        self.assertEqual(harness.until("room", lambda: server.get("/a?9").status), 200)
+        self.assertEqual(self.inside(server), ["in-a-0", "in-a-9"])
+
+    def test_one_for_all_and_one_for_a_route(self) -> None:
+        server = self.app("limits: {in_flight: 2}\nqueue: {timeout: 60s}", "", "  - {path: /one, app: app, in_flight: 1}\n")
+        first = self.ask(server, "/one?0")
+        harness.until("it is inside", lambda: self.inside(server) == ["in-one-0"])
+        second = self.ask(server, "/one?1")
+        harness.until("it waits", lambda: server.counter("in_flight_waited") == 1)
+        third = self.ask(server, "/a?2")
+        harness.until("another route's has a place", lambda: self.inside(server) == ["in-a-2", "in-one-0"])
+        self.assertEqual(server.get("/free").text, "free", "exempt")
+        fixed = self.ask(server, "/fixed")
+        harness.until("it waits as well", lambda: server.counter("in_flight_waited") == 2)
+        server.write("go-2", "")
+        self.assertEqual(third.response().text, "2")
+        self.assertEqual(fixed.response().text, "fixed")
+        self.assertEqual(self.inside(server), ["in-a-2", "in-one-0"])
+        server.write("go", "")
+        self.assertEqual([first.response().text, second.response().text], ["0", "1"])
+
+    def test_a_dead_workers_share_and_a_client_that_leaves(self) -> None:
+        server = self.app("queue: {timeout: 60s}", ", in_flight: 2")
+        clients = [self.ask(server, f"/a?{n}") for n in range(6)]
+        harness.until("four wait", lambda: server.counter("in_flight_waited") == 4)
+        for client in clients:  # those that wait and those that run: all leave
+            client.close()
+        for n in range(6):
+            server.write(f"go-{n}", "")
+        again = self.ask(server, "/a?10")
+        harness.until("their places are free", lambda: "in-a-10" in self.inside(server))
+        old = server.workers()
+        for pid in old:
+            os.kill(pid, signal.SIGKILL)
+        harness.until("other workers", lambda: len(server.workers()) == 2 and not set(old) & set(server.workers()))
+        again.close()
+        server.write("go-10", "")
+        both = [self.ask(server, f"/a?{n}") for n in (20, 21)]
+        harness.until("all places are free", lambda: {"in-a-20", "in-a-21"} <= set(self.inside(server)))
+        server.write("go", "")
+        self.assertEqual([client.response().text for client in both], ["20", "21"])
+
+    def test_counts_and_waiters_over_a_reload(self) -> None:
+        server = self.app("queue: {timeout: 60s}", ", in_flight: 1")
+        first = self.ask(server, "/a?0")
+        harness.until("one is inside", lambda: self.inside(server) == ["in-a-0"])
+        second = self.ask(server, "/a?1")
+        harness.until("one waits", lambda: server.counter("in_flight_waited") == 1)
+        server.write("routes.yaml", (server.dir / "routes.yaml").read_text() + "  - {path: /new, respond: {body: new}, in_flight: 5}\n")
+        server.reload()
+        third = self.ask(server, "/a?2")
+        harness.until("one of the new generation waits", lambda: server.counter("in_flight_waited") == 2)
+        self.assertEqual(self.inside(server), ["in-a-0"])
+        self.assertEqual(server.get("/new").text, "new")
+        server.write("go", "")
+        self.assertEqual([client.response().text for client in (first, second, third)], ["0", "1", "2"])
+
+    def test_bodies_and_pipelines_behind_one_that_waits(self) -> None:
+        server = self.app("queue: {timeout: 60s}", ", in_flight: 1")
+        first = self.ask(server, "/a?0")
+        harness.until("one is inside", lambda: self.inside(server) == ["in-a-0"])
+        with server.client() as client:
+            client.send(b"POST /a?1 HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n" + b"x" * 100000 + b"GET /a?2 HTTP/1.1\r\nHost: a\r\n\r\n")
+            harness.until("it waits", lambda: server.counter("in_flight_waited") == 1)
+            server.write("go", "")
+            self.assertEqual([client.response().text, client.response().text, first.response().text], ["1", "2", "0"])
+
+
 class Clients(Case):
     """What Python, conditions and logs believe of the client, behind proxies and without."""
 

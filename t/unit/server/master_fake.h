@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "server/events.h"
+#include "server/in_flight_table.h"
 #include "server/listen.h"
 #include "server/log.h"
 #include "server/master.h"
@@ -42,6 +43,7 @@ fake_setup(void)
         ck_assert_int_eq(listeners_new(&fake.listeners), 0);
         ck_assert_ptr_nonnull(fake.sockq = sockq_new(8));
         ck_assert_ptr_nonnull(fake.board = board_new());
+        ck_assert_ptr_nonnull(fake.in_flight = in_flight_table_new());
         diags_init(&fake_findings);
         log_level_set(LOG_LEVEL_OFF);
 }
