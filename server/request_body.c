@@ -190,6 +190,8 @@ hand_over(struct request *r)
                         spool_rest(r->spool);
                 account(r);
                 dispatch_python(r);
+                if (r->conn->rdhup)
+                        request_client_left(r); /* while the body was gathered; nobody could be told then */
         } else if (e != -EAGAIN) {
                 request_busy(r);
         }

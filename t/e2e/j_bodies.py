@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import resource
+import socket
 import stat
 import threading
 
@@ -225,6 +226,27 @@ class Bodies(Case):
         harness.until("they are gone", lambda: server.counter("spool_closed") == 5)
         harness.until("so are the descriptors", lambda: descriptors(server) == before)
         self.assertFalse([line for line in server.log if "begun" in line], "Python never saw them")
+
+    def test_a_client_that_leaves_with_its_last_byte_is_never_run(self) -> None:
+        server = self.app()
+        with server.client() as slow:
+            slow.send(b"GET /sleep HTTP/1.1\r\nHost: a\r\n\r\n")
+            server.wait_log("begun /sleep")
+            for size in (20_000, MB):
+                with server.client() as c:
+                    c.send(post("/gone", f"Content-Length: {size}") + random_bytes(size))
+            self.assertEqual(slow.response().status, 200)
+        self.assertEqual(server.get("/").status, 200)
+        self.assertFalse([line for line in server.log if "begun /gone" in line])
+        self.assertEqual(server.counter("python_abandoned"), 2)
+
+    def test_a_client_that_only_closes_its_sending_side_is_answered(self) -> None:
+        server = self.app()
+        body = random_bytes(MB)
+        with server.client() as c:
+            c.send(post("/", f"Content-Length: {len(body)}") + body)
+            c.sock.shutdown(socket.SHUT_WR)
+            self.assertEqual(c.response().text, told(body, len(body)))
 
     def test_a_pyworker_that_dies_with_a_body(self) -> None:
         server = self.app()
