@@ -87,6 +87,7 @@ request_new(struct conn *c)
                         return NULL;
         }
         memset(r, 0, offsetof(struct request, head));
+        memset(&r->match, 0, offsetof(struct router_match, params));
         http_head_init(&r->head);
         r->path_buf = NULL;
         r->conn = c;

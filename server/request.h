@@ -51,7 +51,6 @@ struct request {
         bool begun;
         bool broken;                       /* the answer cannot be ended well: close the connection */
 
-        struct router_match match;
         const struct route *route;         /* NULL: none matched */
         const struct conf_limits *limits;  /* of the listener, in the pinned generation */
         const struct policy *policy;       /* of the route, else the default; from request_begin on */
@@ -126,7 +125,9 @@ struct request {
         struct wheel_timer timer;          /* queue timeout, then handler timeout */
         uint64_t queue_deadline_ms, handler_deadline_ms, gone_ms; /* 0: none */
 
+        /* From here on nothing is cleared when a request is taken into use, but what says how much of it counts. */
         struct http_head head;
+        struct router_match match;
         char host_buf[256];
         char *path_buf;                    /* malloc'ed when the path is long; else path_small */
         char path_small[512];
