@@ -221,6 +221,16 @@ class Limits(Row):
                 self.assertTrue(c.is_closed())
 
 
+    def test_429(self) -> None:
+        server = self.serve("routes: [{path: /, respond: {body: x}, rate_limit: {key: ip, limit: 2, window: 10m}}, {path: /other, respond: {body: y}}]\n")
+        with server.client() as c:
+            self.assertEqual([c.get("/").status, c.get("/").status], [200, 200])
+            answer = c.get("/")
+            self.assertEqual(answer.status, 429)
+            self.assertRegex(answer.header("retry-after") or "", r"^[1-9]\d*$")
+            self.assertEqual(c.get("/other").status, 200, "429 does not cost the connection, nor other routes")
+
+
 class Expect(Row):
     def test_100_when_the_handler_first_wants_the_body(self) -> None:
         server = self.app()
