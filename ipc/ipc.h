@@ -119,7 +119,8 @@ enum ipc_record_kind {
         IPC_REC_BODY,      /* body bytes */
         IPC_REC_CONSUMED,  /* arg: how many body chunks were read to the end */
         IPC_REC_WANT_BODY, /* the handler wants the body: send 100 Continue if it is owed */
-        IPC_REC_ABORT,     /* the answer broke off: the client must not see a clean end; implies END */
+        IPC_REC_ABORT,     /* the answer broke off: the client must not see a clean end; implies END. arg: before a HEAD, the status that the loop is to
+                              answer in its own words, 400..599; anything else means 500 */
 };
 enum { IPC_REC_END = 1 };  /* flag: the answer is complete with this record */
 struct ipc_record {        /* 24 bytes, then `len` bytes of payload, padded to 8 */

@@ -180,11 +180,11 @@ answer_end(struct request *r)
 }
 
 void
-answer_aborted(struct request *r)
+answer_aborted(struct request *r, uint32_t status)
 {
         assert(r->lane == NULL);
         if (r->answer == ANSWER_WAITING)
-                request_fail(r, 500, false);
+                request_fail(r, status >= 400 && status <= 599 ? status : 500, false);
         else
                 request_answer_abort(r);
 }

@@ -9,6 +9,7 @@
 int answer_head(struct request *r, const uint8_t *payload, size_t len, bool end);
 int answer_body(struct request *r, struct span bytes);
 void answer_end(struct request *r);
-void answer_aborted(struct request *r); /* ABORT came; r has left its lane: 500, or a broken connection when the head was sent */
+/* ABORT came; r has left its lane: an error of heart's own, with the status that the pyworker names, 500 if it names none; a broken connection when the head was sent. */
+void answer_aborted(struct request *r, uint32_t status);
 
 #endif

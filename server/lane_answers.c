@@ -99,7 +99,7 @@ deliver(struct lane *l, struct lane_slot *s, const struct ipc_record *rec, const
         if (end) {
                 (void)lane_detach(r);
                 if (rec->kind == IPC_REC_ABORT)
-                        answer_aborted(r);
+                        answer_aborted(r, rec->arg);
                 else
                         answer_end(r);
         }

@@ -442,5 +442,35 @@ limits: {body: 30m}
         self.assertRegex(routes, rf"/int/\{{x:int\}}.*api\.py:{line}\b")
 
 
+class ErrorPages(harness.Case):
+    """What an app says of an error is the app's; where it says nothing but a status, the page is the server's."""
+
+    APP = """
+from heart import App, abort
+app = App()
+@app.get("/boom")
+def boom(request): raise RuntimeError("boom")
+@app.get("/async-boom")
+async def async_boom(request): raise RuntimeError("boom")
+@app.get("/abort/{status:int}")
+def aborts(request): abort(request.params["status"])
+@app.get("/detail")
+def detail(request): abort(404, "no such book")
+@app.get("/own")
+def own(request): return "own", 404
+def check(request): abort(402)
+"""
+
+    def test_a_bare_status_has_the_page_of_routes_yaml(self) -> None:
+        server = self.serve("apps: {app: {heart: 'app:app'}}\nerrors: {404: {body: our 404}, 5xx: {body: our 5xx}}\n"
+                            "routes:\n  - {path: '/{rest:path}', app: app}\n  - {path: /asked, respond: {body: in}, auth: {python: 'app:check'}}\n", {"app.py": self.APP})
+        for path, status, text in (("/boom", 500, "our 5xx"), ("/async-boom", 500, "our 5xx"), ("/abort/404", 404, "our 404"), ("/abort/503", 503, "our 5xx"),
+                                   ("/abort/410", 410, "410 Gone\n"), ("/detail", 404, "404 Not Found: no such book\n"), ("/own", 404, "own"),
+                                   ("/asked", 402, "402 Payment Required\n"), ("/nothing", 404, "our 404")):
+            with self.subTest(path=path):
+                answer = server.get(path)
+                self.assertEqual((answer.status, answer.text), (status, text))
+
+
 if __name__ == "__main__":
     harness.main()

@@ -367,22 +367,29 @@ answer_finish(PyObject *self, PyObject *unused)
 
 /* Nobody can be told when the loop is gone; then nobody frees the slot for another request either. */
 void
-answer_drop(struct request *q)
+answer_drop(struct request *q, unsigned status)
 {
         struct ipc_record rec = record_of(q, IPC_REC_ABORT, IPC_REC_END);
 
+        rec.arg = status;
         if (q->lane)
                 record_put(q, &rec, NULL, 0, true);
         request_over(q);
 }
 
 PyObject *
-answer_abort(PyObject *self, PyObject *unused)
+answer_abort(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {
         struct request *q = (struct request *)self;
+        long status = count == 1 ? PyLong_AsLong(args[0]) : 500;
 
-        (void)unused;
+        if (count > 1)
+                return PyErr_Format(PyExc_TypeError, "abort() wants at most a status, %zd arguments were given", count);
+        if (status == -1 && PyErr_Occurred())
+                return NULL;
+        if (status < 400 || status > 599)
+                return PyErr_Format(PyExc_ValueError, "an error's status is 400 to 599, not %ld", status);
         if (!q->finished)
-                answer_drop(q);
+                answer_drop(q, (unsigned)status);
         Py_RETURN_NONE;
 }

@@ -235,7 +235,7 @@ request_dealloc(PyObject *self)
         PyTypeObject *type = Py_TYPE(self);
 
         if (!q->finished)
-                answer_drop(q);
+                answer_drop(q, 500);
         if (q->head != q->head_room)
                 free(q->head);
         if (q->fields != q->field_room)
@@ -488,7 +488,8 @@ PyDoc_STRVAR(respond_doc, "respond(status, headers, body, /)\n--\n\nThe whole an
 PyDoc_STRVAR(start_doc, "start(status, headers, content_length=None)\n--\n\nThe head of an answer; it goes out with the first write() or finish().");
 PyDoc_STRVAR(write_doc, "write(data, /)\n--\n\nA piece of the body. Waits while the client is slow. Raises Disconnected.");
 PyDoc_STRVAR(finish_doc, "finish()\n--\n\nThe answer is complete.");
-PyDoc_STRVAR(abort_doc, "abort()\n--\n\nBreak the answer off; the client sees an error, never a clean end. Before start() the server answers instead. Never raises.");
+PyDoc_STRVAR(abort_doc, "abort(status=500, /)\n--\n\nBreak the answer off; the client sees an error, never a clean end. Before start() the server answers instead, with this\n"
+             "status. Never raises for a status of 400 to 599.");
 
 #define FAST(f) ((PyCFunction)(void (*)(void))(f))
 static PyMethodDef request_methods[] = {
@@ -501,7 +502,7 @@ static PyMethodDef request_methods[] = {
         { "start", FAST(answer_start), METH_FASTCALL | METH_KEYWORDS, start_doc },
         { "write", answer_write, METH_O, write_doc },
         { "finish", answer_finish, METH_NOARGS, finish_doc },
-        { "abort", answer_abort, METH_NOARGS, abort_doc },
+        { "abort", FAST(answer_abort), METH_FASTCALL, abort_doc },
         { NULL, NULL, 0, NULL },
 };
 

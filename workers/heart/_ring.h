@@ -153,8 +153,8 @@ PyObject *answer_respond(PyObject *self, PyObject *const *args, Py_ssize_t count
 PyObject *answer_start(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names);
 PyObject *answer_write(PyObject *self, PyObject *data);
 PyObject *answer_finish(PyObject *self, PyObject *unused);
-PyObject *answer_abort(PyObject *self, PyObject *unused);
-void answer_drop(struct request *q);                 /* aborts without raising: for requests that nobody finished */
+PyObject *answer_abort(PyObject *self, PyObject *const *args, Py_ssize_t count);
+void answer_drop(struct request *q, unsigned status); /* aborts without raising */
 /* One record into the answers ring, waiting for room without the GIL. last: and DONE. 0, or -1 with Disconnected set. */
 int answer_put(struct request *q, const struct ipc_record *rec, const struct iovec *iov, int iov_count, bool last);
 

@@ -133,8 +133,11 @@ class Request:
     def write(self, data: Buffer, /) -> None:
         """A piece of the body. Waits while the client is more than 256 kB behind. Raises: Disconnected, RuntimeError."""
     def finish(self) -> None: ...
-    def abort(self) -> None:
-        """Break off: the client sees no clean end; before start() the server answers in its own words. Never raises; may be called twice."""
+    def abort(self, status: int = 500, /) -> None:
+        """Break off: the client sees no clean end; before start() the server answers in its own words, with this status. May be called twice.
+
+        Raises: ValueError for a status that is not 400 to 599; nothing else.
+        """
     @property
     def started(self) -> bool: ...
     @property

@@ -16,7 +16,7 @@ from .errors import Disconnected
 from .failure import give_up
 from .native import encoded, framing, send
 from .request import Request
-from .response import Response
+from .response import PlainError, Response
 
 __all__ = ["EventLoop"]
 
@@ -99,6 +99,9 @@ async def _send_async(raw: RingRequest, response: Response) -> None:
     """On the event loop: whatever might have to wait for the client does so on a helper thread."""
     body = response.body
     wait = asyncio.get_running_loop().run_in_executor
+    if type(response) is PlainError:
+        raw.abort(response.status)
+        return
     if isinstance(body, bytes):
         if len(body) <= INLINE_BYTES:
             raw.respond(response.status, framing(response)[0], body)

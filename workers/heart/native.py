@@ -16,7 +16,7 @@ from .app import App, Endpoint
 from .errors import Disconnected, HTTPError
 from .failure import give_up
 from .request import Request
-from .response import APPLICATION_JSON, TEXT, Response, encode_json, make_response
+from .response import APPLICATION_JSON, TEXT, PlainError, Response, encode_json, make_response
 
 if TYPE_CHECKING:
     from .eventloop import EventLoop
@@ -132,6 +132,9 @@ def framing(response: Response) -> Tuple[List[Tuple[str, str]], Optional[int]]:
 
 def send(raw: RingRequest, response: Response) -> None:
     """On a taking thread: waits for the client's pace where it must."""
+    if type(response) is PlainError:
+        raw.abort(response.status)
+        return
     if isinstance(response.body, bytes):
         raw.respond(response.status, framing(response)[0], response.body)
         return

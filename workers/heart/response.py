@@ -174,8 +174,21 @@ _PAGE = """<!doctype html>
 """
 
 
+class PlainError(Response):
+    """An error of which nothing is to be said but its status: under heart the server makes its page, the one that routes.yaml has for it if there is one."""
+
+    __slots__ = ()
+
+
 def error_page(status: int, detail: Optional[str] = None, accept: str = "", headers: HeaderArgument = None) -> Response:
     """The plain answer of an error: HTML, JSON or text, whichever the Accept header names first; text when it names none of them."""
+    response = _error_page(status, detail, accept, headers)
+    if detail is None and not headers:
+        return PlainError(response.body, status, response.headers.raw)
+    return response
+
+
+def _error_page(status: int, detail: Optional[str], accept: str, headers: HeaderArgument) -> Response:
     wanted = accept.lower()
     found = sorted((wanted.find(kind), kind) for kind in ("text/html", "application/json") if kind in wanted)
     if not found:
