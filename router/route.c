@@ -63,6 +63,74 @@ check_index(struct keys_reader *r, const struct key *k, const struct yaml_node *
         return 0;
 }
 
+/* A name below the root, as a path of the URL would be. */
+static int
+check_fallback(struct keys_reader *r, const struct key *k, const struct yaml_node *n, void *field)
+{
+        const char *s = *(const char *const *)field;
+        size_t len = strlen(s);
+
+        if (len > 0 && s[0] != '/' && s[len - 1] != '/' && strstr(s, "..") == NULL && strstr(s, "//") == NULL)
+                return 0;
+        keys_error(r, n, NULL, "\"%s\" wants the name of a file below root, such as index.html, found \"%s\"", k->name, s);
+        return -EINVAL;
+}
+
+static int
+check_codings(struct keys_reader *r, const struct key *k, const struct yaml_node *n, void *field)
+{
+        const struct key_strs *codings = field;
+        int err = 0;
+
+        for (size_t i = 0; i < codings->count; i++) {
+                const char *s = codings->list[i];
+                const struct yaml_node *at = n->kind == YAML_SEQ ? n->items[i] : n;
+
+                if (strcmp(s, "br") != 0 && strcmp(s, "gzip") != 0 && strcmp(s, "zstd") != 0) {
+                        keys_error(r, at, strcmp(s, "gz") == 0 ? "did you mean \"gzip\"?" : strcmp(s, "zst") == 0 ? "did you mean \"zstd\"?" : strcmp(s, "brotli") == 0 ? "did you mean \"br\"?" : NULL,
+                                   "\"%s\" wants br, gzip or zstd, found \"%.60s\"", k->name, s);
+                        err = -EINVAL;
+                }
+                for (size_t j = 0; j < i; j++)
+                        if (strcmp(codings->list[j], s) == 0) {
+                                keys_error(r, at, NULL, "\"%s\": \"%.60s\" stands here twice", k->name, s);
+                                err = -EINVAL;
+                                break;
+                        }
+        }
+        return err;
+}
+
+#define SYMLINKS_SCHEMA "\"enum\": [true, false, \"anywhere\"]"
+
+static int
+read_symlinks(struct keys_reader *r, const struct key *k, const struct yaml_node *n, void *field)
+{
+        static const struct { const char *word; uint32_t value; } words[] = {
+                { "false", 0 }, { "no", 0 }, { "off", 0 }, { "true", 1 }, { "yes", 1 }, { "on", 1 }, { "anywhere", 2 },
+        };
+
+        for (size_t i = 0; n->kind == YAML_SCALAR && i < sizeof(words) / sizeof(*words); i++)
+                if (span_is(n->scalar, span_of(words[i].word))) {
+                        *(uint32_t *)field = words[i].value;
+                        return 0;
+                }
+        keys_error(r, n, NULL, "\"%s\" wants true, false or anywhere", k->name);
+        return -EINVAL;
+}
+
+static int
+check_static(struct keys_reader *r, const struct key *k, const struct yaml_node *n, void *field)
+{
+        const struct route_static *s = field;
+
+        (void)k;
+        if (!s->immutable || s->cache_ms > 0)
+                return 0;
+        keys_error(r, n, "add cache: 365d", "\"immutable\" says nothing without \"cache\": for how long");
+        return -EINVAL;
+}
+
 static int
 note_path(struct keys_reader *r, const struct key *k, const struct yaml_node *n, void *field)
 {

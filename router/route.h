@@ -15,7 +15,14 @@ enum route_action { ROUTE_NONE, ROUTE_RESPOND, ROUTE_STATIC, ROUTE_REDIRECT, ROU
 enum { M_GET = 1, M_HEAD = 2, M_POST = 4, M_PUT = 8, M_DELETE = 16, M_PATCH = 32, M_OPTIONS = 64, M_OTHER = 128, M_ANY = 255 };
 
 struct route_respond  { uint32_t status; const char *type; const char *body; struct place body_place; };
-struct route_static   { const char *root; uint64_t cache_ms; struct key_strs index; };
+struct route_static {
+        const char *root;
+        uint64_t cache_ms;
+        bool immutable, dotfiles, listing, internal;
+        uint32_t symlinks;           /* 0 none, 1 inside the root, 2 anywhere */
+        const char *fallback;        /* below root; NULL: none */
+        struct key_strs index, precompressed;
+};
 struct route_redirect { const char *to; uint32_t status; struct place to_place; };
 
 /* Changes to the fields of an answer, or of a request on its way to Python (without `add`). Values may hold variables (server/vars.h). */

@@ -1,6 +1,6 @@
 /* utf8.h - one character of UTF-8, strictly (RFC 3629): no surrogates, nothing over-long, nothing past U+10FFFF.
  * SPDX-License-Identifier: MIT
- * Private to yaml.c and diag.c. Pure; any thread. */
+ * For yaml.c and diag.c, and for server/listing.c. Pure; any thread. */
 #ifndef HEART_UTF8_H
 #define HEART_UTF8_H
 

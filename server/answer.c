@@ -8,13 +8,14 @@
 
 #include "auth.h"
 #include "error_pages.h"
+#include "handover.h"
 #include "lane.h"
 #include "log.h"
 #include "outgoing.h"
 
 /* Of one connection (RFC 9110, 7.6.1), or ours to say. */
-static bool
-is_ours(uint8_t id)
+bool
+answer_is_ours(uint8_t id)
 {
         switch (id) {
         case IPC_H_CONNECTION:
@@ -58,6 +59,22 @@ framing_of(const struct request *r, unsigned status, int64_t length)
         return r->head.minor == 0 ? BODY_UNTIL_CLOSE : BODY_CHUNKED;
 }
 
+/* The head names a file: nothing of it goes out as it is. The pyworker may say more; the file's turn comes in answer_end. */
+static int
+hand_over(struct request *r, const uint8_t *payload, size_t len, size_t body_len, size_t before)
+{
+        int e = handover_begin(r, payload, len);
+
+        r->conn->out.end = r->conn->out.start + (uint32_t)before;
+        if (e == -ENOMEM) {
+                request_fail(r, 503, false);
+                return 0;
+        }
+        if (e == 0 && body_len > 0)
+                lane_ack(r, (uint32_t)body_len);
+        return e;
+}
+
 /* Is the body of an answer that came in one record all there? One for HEAD may come without it: then its length is what a GET would have. */
 static bool
 is_whole(const struct request *r, const struct ipc_answer *a, int64_t length)
@@ -73,8 +90,9 @@ answer_head(struct request *r, const uint8_t *payload, size_t len, bool end)
         struct ipc_field f;
         enum body_kind kind;
         int64_t length;
+        size_t before;
 
-        if (r->answer != ANSWER_WAITING)
+        if (r->handover != NULL || r->answer != ANSWER_WAITING)
                 return -EPROTO;
         if (r->asking == ASK_AUTH) {
                 int e = auth_answer_head(r, payload, len);
@@ -91,12 +109,15 @@ answer_head(struct request *r, const uint8_t *payload, size_t len, bool end)
         if (r->asking == ASK_ERROR_PAGE)
                 a.status = r->error_status;
         length = a.content_length;
+        before = out_len(&r->conn->out);
         outgoing_begin(&h, r, a.status);
         while (ipc_answer_field(&a, &f)) {
                 if (f.id == IPC_H_CONTENT_LENGTH) {
                         if (length < 0)
                                 length = parse_length(f.value);
-                } else if (!is_ours(f.id) && !(r->asking == ASK_ERROR_PAGE && error_pages_has(r, (struct span){ f.name.ptr, f.name.len }))) {
+                } else if (f.id == IPC_H_X_ACCEL_REDIRECT || f.id == IPC_H_X_SENDFILE) {
+                        return hand_over(r, payload, len, a.body.len, before);
+                } else if (!answer_is_ours(f.id) && !(r->asking == ASK_ERROR_PAGE && error_pages_has(r, (struct span){ f.name.ptr, f.name.len }))) {
                         outgoing_field(&h, f.id, (struct span){ f.name.ptr, f.name.len }, (struct span){ f.value.ptr, f.value.len });
                 }
         }
@@ -132,6 +153,10 @@ answer_body(struct request *r, struct span bytes)
 {
         struct span all = bytes;
 
+        if (r->handover != NULL && r->answer == ANSWER_WAITING) { /* beside the file there is no body */
+                lane_ack(r, (uint32_t)bytes.len);
+                return 0;
+        }
         if (r->asking == ASK_AUTH)
                 return auth_answer_body(r, bytes.len);
         if (r->asking == ASK_ERROR_PAGE && !r->asked_well) {
@@ -166,6 +191,10 @@ answer_end(struct request *r)
         }
         if (r->answer == ANSWER_COMPLETE)
                 return;
+        if (r->handover != NULL && r->answer == ANSWER_WAITING) {
+                handover_go(r);
+                return;
+        }
         if (r->answer != ANSWER_STARTED) {
                 request_fail(r, 500, false);
                 return;

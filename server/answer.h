@@ -6,6 +6,7 @@
 
 #include "request.h"
 
+bool answer_is_ours(uint8_t id); /* a field of one connection, or one that heart says itself */
 int answer_head(struct request *r, const uint8_t *payload, size_t len, bool end);
 int answer_body(struct request *r, struct span bytes);
 void answer_end(struct request *r);

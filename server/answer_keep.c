@@ -172,7 +172,7 @@ is_stalled(struct request *r, bool *ret_wait)
         uint64_t due = c->progress_ms + STALL_MS;
 
         *ret_wait = false;
-        if (r->answer == ANSWER_WAITING || out_len(&c->out) < KEEP_FROM || r->limits->answer_buffer == 0 || r->file_fd >= 0)
+        if (r->answer == ANSWER_WAITING || out_len(&c->out) < KEEP_FROM || r->limits->answer_buffer == 0 || r->file.file != NULL)
                 return false;
         *ret_wait = true;
         if (!c->writable && c->loop->now_ms >= due)

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "../router/memstream.h"
+#include "conf_priv.h"
 #include "generation_priv.h"
 
 #define BUNDLE_VERSION 1u
@@ -23,6 +24,7 @@
 #define PEM_MAX (1u << 20)
 #define PAGE_MAX (1u << 20)
 #define USERS_MAX (8u << 20)
+#define TYPES_MAX (4u << 20) /* a list of types; Debian's has 70 kB */
 #define SEALS (F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
 static const char MAGIC[8] = "HEARTBDL";
@@ -140,7 +142,7 @@ read_whole(int fd, size_t max, char **ret, size_t *ret_len)
         return 0;
 }
 
-/* One file of at most `max` bytes. One that cannot be read is a finding where routes.yaml names it. */
+/* A file that comes along. One that cannot be read is a finding where routes.yaml names it; at.line 0: nobody named it, and it need not be there. */
 static int
 read_file(struct bundle *b, const char *path, size_t max, struct place at, struct diags *d)
 {
@@ -156,8 +158,8 @@ read_file(struct bundle *b, const char *path, size_t max, struct place at, struc
                 close(fd);
         if (e == 0)
                 return give_file(b, strdup(path), bytes, len);
-        if (e == -ENOMEM)
-                return e;
+        if (e == -ENOMEM || at.line == 0)
+                return e == -ENOMEM ? e : 0;
         diag_add(d, DIAG_ERROR, at, sources_line(&b->sources, at.file, at.line), NULL, "cannot read \"%s\": %s", path,
                  e == -EINVAL ? "not a regular file" : strerror(-e));
         return -EINVAL;
@@ -265,6 +267,8 @@ bundle_read_files(struct bundle *b, const char *file, struct diags *d)
         if (files < 0)
                 e = files;
         if (e != -ENOMEM && (files = read_auth_files(b, &c, d)) < 0)
+                e = files;
+        if (e != -ENOMEM && (files = read_file(b, c.mime.file, TYPES_MAX, keys_is_set(&mime_keys, c.mime.set, "file") ? c.mime.file_place : (struct place){ 0 }, d)) < 0)
                 e = files;
         if (e == -ENOMEM)
                 goto out;

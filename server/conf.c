@@ -23,6 +23,7 @@
 #include "access_log.h"
 #include "conf_priv.h"
 #include "log.h"
+#include "mime.h"
 
 enum {
         APPS_MAX = 256,
@@ -103,6 +104,44 @@ check_env(struct keys_reader *r, const struct key *k, const struct yaml_node *n,
                         err = -EINVAL;
                 }
         return err;
+}
+
+static int
+note_mime_file(struct keys_reader *r, const struct key *k, const struct yaml_node *n, void *field)
+{
+        (void)r;
+        ((struct conf_mime *)(void *)((char *)field - k->offset))->file_place = n->place;
+        return 0;
+}
+
+static int
+check_mime_types(struct keys_reader *r, const struct key *k, const struct yaml_node *n, void *field)
+{
+        const struct key_map *types = field;
+        int err = 0;
+
+        for (size_t i = 0; i < types->count; i++) {
+                if (!mime_is_suffix(span_of(types->keys[i]))) {
+                        keys_error(r, n->pairs[i].key, NULL, "\"%s\": \"%.60s\" is no end of a file's name, such as css", k->name, types->keys[i]);
+                        err = -EINVAL;
+                }
+                if (!mime_is_type(span_of(types->values[i]))) {
+                        keys_error(r, n->pairs[i].value, NULL, "\"%s\": \"%.60s\" is no type, such as text/css", k->name, types->values[i]);
+                        err = -EINVAL;
+                }
+        }
+        return err;
+}
+
+static int
+check_charset(struct keys_reader *r, const struct key *k, const struct yaml_node *n, void *field)
+{
+        const char *s = *(const char *const *)field;
+
+        if (strlen(s) <= 24 && (*s == '\0' || ipc_is_token(s, strlen(s))))
+                return 0;
+        keys_error(r, n, NULL, "\"%s\" is no name of a charset: \"%.60s\"", k->name, s);
+        return -EINVAL;
 }
 
 static int

@@ -57,11 +57,14 @@ struct conf_app {
         const char *user;               /* NULL: conf.user */
         const char *root_path;
         struct key_map env;
+        struct key_strs files;          /* folders whose files it may hand over; none: path */
         uint32_t processes;             /* 0: auto, one per CPU */
         uint32_t threads;
         uint64_t timeout_kill_ms, start_timeout_ms;
         struct conf_queue queue;
 };
+struct conf_mime { uint64_t set; const char *file; struct key_map types; const char *charset; struct place file_place; };
+struct conf_open_files { uint32_t size; uint64_t memory, valid_ms, idle_ms; };
 struct conf_access_log { const char *path; /* NULL: off; "-": stderr */ uint32_t format; };
 struct conf_error_log  { const char *path; uint32_t level; /* index in LOG_LEVELS */ };
 struct conf_rates { uint64_t memory; };
@@ -80,6 +83,8 @@ struct conf {
         struct conf_limits limits;
         struct conf_spool spool;
         uint32_t proxy_header;          /* enum proxy_header */
+        struct conf_mime mime;
+        struct conf_open_files open_files;
         uint64_t drain_timeout_ms;
         struct route_access access;     /* of routes without their own, and requests that no route takes */
         struct key_list rate_limit;     /* of route_rate; likewise */

@@ -12,6 +12,7 @@ int address_parse(struct span text, const char *base_dir, struct arena *a, struc
 bool address_overlaps(const struct conf_listener *a, const struct conf_listener *b);
 
 extern const struct key_table limits_keys; /* limits: of all and of a listener */
+extern const struct key_table mime_keys;
 extern const struct key_table app_keys; /* one app; in conf.c, from conf_keys.def */
 
 /* conf_rules.c: what no single key can say. root may be NULL. 0, -EINVAL with findings, -ENOMEM. Also appends the implicit app and fills app_index. */

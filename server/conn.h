@@ -43,6 +43,7 @@ struct conn {
         bool rdhup;                    /* a FIN was announced, perhaps behind bytes still to be read */
         bool roomy;                    /* the kernel may keep as much for it as it likes (see watch_sending) */
         bool close_after;              /* no further request on this connection */
+        bool more;                     /* what is written next is followed by more at once: one packet, not two */
         uint16_t refs;                 /* blocking jobs under way */
         uint32_t lingered;             /* bytes dropped in LINGER */
 
@@ -83,6 +84,7 @@ void address_text(const struct in6_addr *addr, char *out, size_t room); /* v4-ma
 /* The one door to the wire (conn_io.c): TLS or plain. Like read(2) and write(2), with -errno; -EAGAIN clears readable or writable. */
 ssize_t conn_read(struct conn *c, void *buf, size_t len);
 ssize_t conn_write(struct conn *c, const void *buf, size_t len);
+ssize_t conn_write_two(struct conn *c, struct span a, struct span b); /* both, as one; how many bytes of the two together */
 ssize_t conn_send_file(struct conn *c, int fd, uint64_t offset, size_t len); /* 0: the file is shorter than it was */
 
 int64_t conn_taken(const struct conn *c); /* bytes that left the kernel's send queue: the other side has acknowledged them. Good for differences only */

@@ -35,7 +35,7 @@ conn_read(struct conn *c, void *buf, size_t len)
                 }
         } else {
                 do
-                        n = read(c->fd, buf, len);
+                        n = recv(c->fd, buf, len, 0);
                 while (n < 0 && errno == EINTR);
                 if (n < 0)
                         n = -errno;
@@ -70,13 +70,34 @@ conn_write(struct conn *c, const void *buf, size_t len)
                 }
         } else {
                 do
-                        n = send(c->fd, buf, len, MSG_NOSIGNAL);
+                        n = send(c->fd, buf, len, c->more ? MSG_NOSIGNAL | MSG_MORE : MSG_NOSIGNAL);
                 while (n < 0 && errno == EINTR);
                 if (n < 0)
                         n = -errno;
                 if (n == -EAGAIN || (n > 0 && (size_t)n < len))
                         c->writable = false;
         }
+        if (n > 0)
+                count_out(c, (uint64_t)n);
+        return n;
+}
+
+ssize_t
+conn_write_two(struct conn *c, struct span a, struct span b)
+{
+        struct iovec v[2] = { { (void *)(uintptr_t)a.ptr, a.len }, { (void *)(uintptr_t)b.ptr, b.len } };
+        struct msghdr m = { .msg_iov = a.len > 0 ? v : v + 1, .msg_iovlen = a.len > 0 ? 2 : 1 };
+        ssize_t n;
+
+        if (c->tls != NULL)
+                return a.len > 0 ? conn_write(c, a.ptr, a.len) : conn_write(c, b.ptr, b.len); /* records: nothing is won by handing over both */
+        do
+                n = sendmsg(c->fd, &m, MSG_NOSIGNAL);
+        while (n < 0 && errno == EINTR);
+        if (n < 0)
+                n = -errno;
+        if (n == -EAGAIN || (n > 0 && (size_t)n < a.len + b.len))
+                c->writable = false;
         if (n > 0)
                 count_out(c, (uint64_t)n);
         return n;

@@ -16,6 +16,7 @@
 #include "log.h"
 #include "outgoing.h"
 #include "request.h"
+#include "serve_file.h"
 #include "static.h"
 #include "vars_findings.h"
 #include "vars_request.h"
@@ -35,10 +36,17 @@ struct action {
 /* ---- building --------------------------------------------------------------------------------------------------------- */
 
 static int
-build_static(const struct route *route, struct arena *arena, struct action *a)
+build_static(const struct route *route, struct arena *arena, const struct mime_types *types, struct action *a)
 {
-        const char *path = route->static_files.root, *slash;
+        const struct route_static *s = &route->static_files;
+        struct static_options o = { .index = s->index.list, .index_count = s->index.count, .cache_ms = s->cache_ms, .immutable = s->immutable, .dotfiles = s->dotfiles,
+                                    .listing = s->listing, .symlinks = s->symlinks, .fallback = s->fallback, .types = types };
+        const char *path = s->root, *slash;
         struct stat st;
+
+        for (; o.coding_count < s->precompressed.count && o.coding_count < STATIC_CODINGS_MAX; o.coding_count++)
+                if (!coding_of(span_of(s->precompressed.list[o.coding_count]), &o.codings[o.coding_count]))
+                        return -EINVAL;
 
         if (stat(path, &st) < 0)
                 return -errno;
@@ -48,7 +56,7 @@ build_static(const struct route *route, struct arena *arena, struct action *a)
                 if (path == NULL || a->file == NULL)
                         return -ENOMEM;
         }
-        return static_root_open(path, route->static_files.index.list, route->static_files.index.count, route->static_files.cache_ms, &a->root);
+        return static_root_open(path, &o, &a->root);
 }
 
 /* Edits that are the same each time are in the reply already. */
@@ -87,7 +95,7 @@ build_action(struct generation *g, const struct route *route, struct diags *d, s
         case ROUTE_REWRITE:
                 return vars_compile_value(g, route, d, route->rewrite, route->rewrite_place, VARS_PATH, "rewrite", &a->to);
         case ROUTE_STATIC:
-                e = build_static(route, g->arena, a);
+                e = build_static(route, g->arena, g->types, a);
                 if (e == 0 || e == -ENOMEM)
                         return e;
                 diag_add(d, DIAG_ERROR, route->place, sources_line(&g->bundle.sources, route->place.file, route->place.line), NULL,
@@ -181,16 +189,35 @@ dispatch_slash(struct request *r)
 
 /* ---- the others ------------------------------------------------------------------------------------------------------------ */
 
-static void
-dispatch_static(struct request *r, const struct action *a)
+bool
+dispatch_find_root(const struct generation *g, const struct router_match *m, const struct static_root **ret_root, struct span *ret_path, bool *ret_escaped)
 {
-        struct span path = { "", 0 };
+        const struct action *a = &g->actions[m->route];
 
+        if (g->routes[m->route].action != ROUTE_STATIC)
+                return false;
+        *ret_root = a->root;
+        *ret_escaped = a->file == NULL;
         if (a->file != NULL)
-                path = span_of(a->file);
-        else if (r->match.param_count > 0)
-                path = r->match.params[r->match.param_count - 1].value;
-        serve_file(r, a->root, path, a->file == NULL);
+                *ret_path = span_of(a->file);
+        else
+                *ret_path = m->param_count > 0 ? m->params[m->param_count - 1].value : (struct span){ "", 0 };
+        return true;
+}
+
+static void
+dispatch_static(struct request *r)
+{
+        const struct static_root *root;
+        struct span path;
+        bool escaped;
+
+        if (r->route->static_files.internal) {
+                request_fail(r, 404, false);
+                return;
+        }
+        (void)dispatch_find_root(r->lg->g, &r->match, &root, &path, &escaped);
+        serve_file(r, root, path, escaped);
 }
 
 /* The body is made for this request. */
@@ -304,7 +331,7 @@ dispatch(struct request *r)
                 dispatch_respond(r, a);
                 break;
         case ROUTE_STATIC:
-                dispatch_static(r, a);
+                dispatch_static(r);
                 break;
         case ROUTE_REDIRECT:
                 dispatch_redirect(r, a);

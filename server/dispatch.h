@@ -15,4 +15,8 @@ void actions_free(struct generation *g);
 /* Where a redirect or a rewrite leads to. */
 const struct vars *action_target(const struct generation *g, uint32_t route);
 
+/* The files of a matched route; false: it is not static. path borrows from m; escaped: as serve_file wants it. */
+struct static_root;
+bool dispatch_find_root(const struct generation *g, const struct router_match *m, const struct static_root **ret_root, struct span *ret_path, bool *ret_escaped);
+
 #endif

@@ -48,7 +48,7 @@ make_page(struct generation *g, const struct route *route, const struct route_er
                                  "cannot read \"%s\": it was not given along", from->file);
                         return -EINVAL;
                 }
-                ret->type = span_of(static_mime(span_of(from->file)));
+                ret->type = span_of(mime_type(g->types, span_of(from->file)));
                 ret->body = (struct span){ file->bytes, file->len }; /* the bundle lives as long as its generation */
         }
         return 0;

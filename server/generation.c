@@ -12,6 +12,8 @@
 #include "client.h"
 #include "dispatch.h"
 #include "generation_priv.h"
+#include "handover.h"
+#include "mime.h"
 #include "policy.h"
 #include "tls.h"
 
@@ -22,6 +24,7 @@ generation_free(struct generation *g)
                 return;
         if (g->actions != NULL)
                 actions_free(g);
+        handover_free(g);
         policies_free(g);
         for (size_t i = 0; g->tls != NULL && i < g->conf.listeners.count; i++)
                 tls_contexts_free(g->tls[i]);
@@ -164,11 +167,21 @@ build_tls(struct generation *g, struct diags *d)
         return e;
 }
 
+static int
+build_types(struct generation *g, struct diags *d)
+{
+        const struct bundle_file *f = g->conf.mime.file != NULL ? bundle_find_file(&g->bundle, g->conf.mime.file) : NULL;
+        struct span text = f != NULL ? (struct span){ f->bytes, f->len } : (struct span){ "", 0 };
+
+        (void)d;
+        return mime_types_build(g->arena, text, &g->conf.mime.types, g->conf.mime.charset, &g->types);
+}
+
 /* Each part is built although another failed, so that all findings come in one go. */
 static int
 build_parts(struct generation *g, struct diags *d)
 {
-        int (*const parts[])(struct generation *, struct diags *) = { build_tls, policies_build, actions_build };
+        int (*const parts[])(struct generation *, struct diags *) = { build_tls, build_types, policies_build, actions_build, handover_build };
         int e = mounts_expand(g, d), one;
 
         if (e != -ENOMEM && client_build(g) < 0)

@@ -12,6 +12,8 @@
 struct tls_contexts;  /* tls.h */
 struct action;        /* dispatch.h */
 struct auth_users;    /* auth_users.h */
+struct mime_types;    /* mime.h */
+struct handover_roots; /* handover.h */
 struct policy;        /* policy.h */
 struct cors;          /* cors.h */
 struct app_cors { bool said; const struct cors *cors; /* NULL: off */ }; /* app.cors() when the app was imported */
@@ -60,6 +62,8 @@ struct generation {
         struct router *router;
         struct tls_contexts **tls;       /* per listener; NULL: plain */
         const struct netset *trusted;    /* trusted_proxies (client.h); NULL: nobody is */
+        const struct mime_types *types;  /* in the arena */
+        struct handover_roots *handover_roots;
         struct action *actions;          /* per route: what dispatch.c does for it, made ready (replies, open roots) */
         struct app_cors *app_cors;       /* per app */
         const struct policy **policies;  /* per route: what goes before the action and with the answer (policy.h) */

@@ -64,6 +64,17 @@ generation_release(struct loop *l, struct loop_generation *lg)
         l->unsettled = true;
 }
 
+/* What is kept of files borrows from their roots, which are the generation's. */
+static void
+forget_files(struct loop *l, const struct generation *g)
+{
+        const struct conf_open_files *c = &g->conf.open_files;
+        struct open_files_limits limits = { c->size, c->memory, c->valid_ms, c->idle_ms };
+
+        open_files_clear(l->open_files);
+        open_files_limit(l->open_files, &limits);
+}
+
 struct loop_generation *
 loop_generation(struct loop *l)
 {
@@ -86,6 +97,7 @@ loop_generation(struct loop *l)
         lg->next = old;
         l->generations = lg;
         l->unsettled = true;
+        forget_files(l, g);
         if (old != NULL && old->pins == 0)
                 generation_release(l, old);
         if (l->access_log != NULL)
@@ -287,12 +299,26 @@ drain_event(struct loop *l, struct epoll_event *ev)
         }
 }
 
+/* Once a second is enough for numbers that people look at. */
+static void
+count_files(struct loop *l)
+{
+        struct open_files_counts now = open_files_counts(l->open_files);
+
+        board_add(l->board, C_files_opened, now.opened - l->files_counted.opened);
+        board_add(l->board, C_files_closed, now.closed - l->files_counted.closed);
+        board_add(l->board, C_files_at_hand, now.hits - l->files_counted.hits);
+        l->files_counted = now;
+}
+
 static void
 on_tick(struct wheel_timer *t)
 {
         struct loop *l = (struct loop *)(void *)((char *)t - offsetof(struct loop, tick));
 
         lanes_rescue(l);
+        open_files_tick(l->open_files, l->now_ms);
+        count_files(l);
         if (l->access_log != NULL)
                 access_log_flush(l->access_log);
         wheel_set(&l->wheel, t, l->now_ms + TICK_MS);
@@ -338,7 +364,7 @@ loop_new(struct worker *w, const struct heritage *h, uint32_t index, struct loop
         }
         r = -ENOMEM;
         l->scratch = router_scratch_new();
-        if (l->scratch == NULL)
+        if (l->scratch == NULL || open_files_new(&l->open_files) < 0)
                 goto fail;
         r = access_log_new(h->access_log_fd, ACCESS_COMBINED, &l->access_log);
         if (r < 0)
@@ -367,6 +393,7 @@ loop_free(struct loop *l)
                 conn_close(l->conns);
         run_ready(l);
         lanes_free(l);
+        open_files_free(l->open_files);
         while (l->generations != NULL)
                 generation_release(l, l->generations);
         while (l->requests != NULL) {

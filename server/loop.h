@@ -14,6 +14,7 @@
 #include "generation.h"
 #include "heritage.h"
 #include "inflate.h"
+#include "open_files.h"
 #include "response.h"
 #include "wheel.h"
 
@@ -63,6 +64,8 @@ struct loop {
         struct access_log *access_log;  /* (l) */
         bool access_on;                 /* (l) it has somewhere to write to */
         struct router_scratch *scratch; /* (l) */
+        struct open_files *open_files;  /* (l) of the current generation */
+        struct open_files_counts files_counted; /* (l) what the board knows */
 
         struct loop_generation *generations; /* (l) the current one first */
         struct lane *lanes;             /* (l) */

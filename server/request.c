@@ -27,7 +27,6 @@
 #define REQUESTS_KEPT 256          /* free requests that a loop keeps */
 #define HALF_CLOSE_GRACE_MS 200    /* a queued request whose client has closed its sending side may be taken for this long */
 #define UNFLUSHED_BELOW 16384      /* a compressor is flushed when fewer bytes than this wait for the client: with more, it has enough to read */
-#define SEND_FILE_PIECE (1u << 20) /* per call, so that one fast client does not hold the loop */
 
 const struct conf *
 request_conf(const struct request *r)
@@ -92,7 +91,6 @@ request_new(struct conn *c)
         r->path_buf = NULL;
         r->conn = c;
         r->out = &c->out;
-        r->file_fd = -1;
         r->chunk = -1;
         r->began_ms = l->now_ms;
         r->timer.fn = on_deadline;
@@ -147,10 +145,10 @@ request_free(struct request *r)
                 if (l->access_on)
                         log_access(r);
         }
-        if (r->file_fd >= 0)
-                close(r->file_fd);
         outgoing_encoder_done(r);
         decompress_end(r);
+        file_send_end(r);
+        free(r->handover);
         if (r->gathered.buf != NULL)
                 out_fini(&r->gathered);
         spool_free(r->spool);
@@ -424,6 +422,8 @@ request_fail_with(struct request *r, unsigned status, bool fatal, struct span ex
         struct page page;
         struct outgoing h;
 
+        free(r->handover);
+        r->handover = NULL;
         if (!r->begun)
                 (void)begin(r);
         if (r->lane != NULL)
@@ -566,14 +566,6 @@ request_answer_abort(struct request *r)
 }
 
 void
-request_answered_file(struct request *r, int fd, uint64_t offset, uint64_t length)
-{
-        r->file_fd = fd;
-        r->file_offset = offset;
-        r->file_left = length;
-}
-
-void
 request_written(struct request *r)
 {
         uint32_t left = (uint32_t)out_len(&r->conn->out);
@@ -583,36 +575,6 @@ request_written(struct request *r)
                 lane_ack(r, r->unacked - left);
                 r->unacked = left;
         }
-}
-
-/* True: the file is sent to its end. */
-static bool
-send_file(struct request *r)
-{
-        struct conn *c = r->conn;
-        ssize_t n;
-
-        while (r->file_left > 0) {
-                if (out_len(&c->out) > 0 || !c->writable)
-                        return false;
-                n = conn_send_file(c, r->file_fd, r->file_offset, r->file_left < SEND_FILE_PIECE ? r->file_left : SEND_FILE_PIECE);
-                if (n == -EAGAIN)
-                        return false;
-                if (n <= 0) { /* 0: the file was cut short after its length was promised */
-                        request_answer_abort(r);
-                        return false;
-                }
-                r->file_offset += (uint64_t)n;
-                r->file_left -= (uint64_t)n;
-                r->answer_bytes += (uint64_t)n;
-                if (n == SEND_FILE_PIECE && r->file_left > 0) {
-                        loop_ready(c->loop, c);
-                        return false;
-                }
-        }
-        close(r->file_fd);
-        r->file_fd = -1;
-        return true;
 }
 
 /* ---- going on ----------------------------------------------------------------------------------------------------------- */
@@ -640,9 +602,9 @@ request_step(struct request *r)
         }
         if (r->broken || r->pending)
                 return false;
-        if (r->file_fd >= 0 && !send_file(r))
+        if (r->file.file != NULL && !file_send_step(r))
                 return false;
-        if (r->answer == ANSWER_STARTED && r->file_fd < 0 && r->lane == NULL)
+        if (r->answer == ANSWER_STARTED && r->file.file == NULL && r->lane == NULL)
                 request_answer_complete(r); /* a file that is out, or a head without more to come */
         over = answer_keep(r);
         if (r->unflushed && r->kept == NULL && out_len(&r->conn->out) < UNFLUSHED_BELOW)

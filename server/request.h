@@ -7,6 +7,7 @@
 #define HEART_REQUEST_H
 
 #include "conn.h"
+#include "file_send.h"
 #include "http1.h"
 
 struct policy; /* policy.h */
@@ -104,8 +105,8 @@ struct request {
         uint32_t unacked;                  /* bytes of a pyworker's answer in `out` that were not acknowledged */
         struct out *out;                   /* where the answer's bytes go: conn->out, or in front of the file in which they wait for a slow client */
         struct kept *kept;                 /* that file (answer_keep.h), NULL: there is none */
-        int file_fd;                       /* -1: none; sent when conn->out is empty */
-        uint64_t file_offset, file_left;
+        struct file_send file;             /* sent when conn->out is empty */
+        struct handover *handover;         /* the app's answer says that a file is to be sent; NULL: it does not */
 
         struct lane *lane;                 /* NULL: not with Python */
         enum request_asking asking;        /* what for */
@@ -171,7 +172,6 @@ int rewrite_apply(struct request *r);
 void request_answer_complete(struct request *r);
 void request_answer_started(struct request *r, unsigned status, enum body_kind framing, uint64_t length);
 void request_answer_abort(struct request *r); /* after the head went out: the client must not see a clean end */
-void request_answered_file(struct request *r, int fd, uint64_t offset, uint64_t length);
 
 void request_busy(struct request *r);         /* 503 with Retry-After */
 void request_arm(struct request *r, uint64_t queue_ms, uint64_t handler_ms); /* with Python now: its deadlines, from now */
@@ -186,10 +186,6 @@ bool request_gathers(const struct request *r);/* is it received whole before Pyt
 void request_gather(struct request *r);       /* BUFFERING: hand the request over when its body is whole, or longer than body_buffer */
 void request_body_resume(struct request *r);  /* it goes on after a pause */
 void request_discard(struct request *r);      /* DISCARDING: read to the end within a bound, else the connection is given up */
-
-/* serve_file.c: the file at `path` below root. escaped: it is the router's text, in which reserved characters may still be percent-encoded. */
-struct static_root;
-void serve_file(struct request *r, const struct static_root *root, struct span path, bool escaped);
 
 /* dispatch.c */
 void dispatch(struct request *r);

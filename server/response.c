@@ -193,8 +193,8 @@ response_has_body(unsigned status)
         return status >= 200 && status != 204 && status != 304; /* RFC 9110, 6.4.1 */
 }
 
-static void
-add_status_line(struct out *o, unsigned status)
+void
+response_status_line(struct out *o, unsigned status)
 {
         const struct status_row *row = row_of(status);
 
@@ -211,7 +211,7 @@ add_status_line(struct out *o, unsigned status)
 static void
 add_status_line_alone(struct out *o, unsigned status)
 {
-        add_status_line(o, status);
+        response_status_line(o, status);
         if (!o->failed)
                 o->end -= (uint32_t)sizeof(SERVER_LINE) - 1; /* it stands at the end of each */
 }
@@ -222,7 +222,7 @@ void
 response_begin(struct out *o, unsigned status, unsigned minor, const struct response_date *d)
 {
         (void)minor; /* the status line says 1.1 to both */
-        add_status_line(o, status);
+        response_status_line(o, status);
         out_add(o, d->line, DATE_LINE_LEN);
 }
 
@@ -338,9 +338,8 @@ weight_of(struct span params)
         return 1000;
 }
 
-/* The weight that Accept gives to a type it names in full; 0: not named. Wildcards do not count: they come from programs, not from people or API clients. */
-static int
-accept_weight(struct span accept, struct span type)
+int
+response_accepts(struct span accept, struct span type)
 {
         const char *p = accept.ptr, *end = p + accept.len;
         int best = 0;
@@ -413,7 +412,7 @@ response_page(struct page *p, unsigned status, struct span accept)
 {
         const struct status_row *row = row_of(status);
         struct span reason = span_of(row != NULL ? row->reason : "Unknown"), sentence = span_of(row != NULL ? row->sentence : ""), code;
-        int html = accept_weight(accept, SPAN_LIT("text/html")), json = accept_weight(accept, SPAN_LIT("application/json"));
+        int html = response_accepts(accept, SPAN_LIT("text/html")), json = response_accepts(accept, SPAN_LIT("application/json"));
 
         p->count = 0;
         if (!response_has_body(status))
@@ -459,7 +458,7 @@ reply_build_with(unsigned status, const char *type, struct span body, struct spa
         if (!response_has_body(status) || status == 205) /* 205 has a length, which is 0 (RFC 9110, 15.3.6) */
                 body.len = 0;
         if (named)
-                add_status_line(&head, status);
+                response_status_line(&head, status);
         else
                 add_status_line_alone(&head, status);
         out_add_span(&head, lines);

@@ -32,6 +32,7 @@ enum body_kind { BODY_NONE /* 1xx 204 304 */, BODY_LENGTH, BODY_CHUNKED, BODY_UN
 
 /* Status line, Server, Date, then framing and Connection headers; response_end closes the head. In between: response_header.
  * keep_alive false adds "Connection: close"; HTTP/1.0 keep-alive adds "Connection: keep-alive". */
+void response_status_line(struct out *o, unsigned status); /* with Server; response_begin adds Date */
 void response_begin(struct out *o, unsigned status, unsigned minor, const struct response_date *d);
 void response_begin_unnamed(struct out *o, unsigned status, const struct response_date *d); /* without a Server line */
 void response_header(struct out *o, struct span name, struct span value);
@@ -43,6 +44,8 @@ bool response_has_body(unsigned status); /* not for 1xx, 204, 304 (RFC 9110, 6.4
  * JSON where application/json is and weighs more, else a line of text. Parts point at constants and at `digits`. count 0: a status without a body. */
 struct page { struct span parts[11]; size_t count; struct span type; char digits[20]; };
 void response_page(struct page *p, unsigned status, struct span accept);
+/* The weight that Accept gives to a type it names in full, in thousandths; 0: not named. Wildcards do not count: they come from programs, not from people or API clients. */
+int response_accepts(struct span accept, struct span type);
 
 /* A chunk of a chunked body: size line, bytes, CRLF; the last one. */
 void response_chunk(struct out *o, struct span bytes);

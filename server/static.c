@@ -1,11 +1,12 @@
-/* static.c - a path under a root becomes an open file, and its head. Contract in static.h.
+/* static.c - a path under a root becomes an open file. Contract in static.h.
  * SPDX-License-Identifier: MIT
- * From: dispatch.c (a route with `static:`).   To: conn.c sends the head and then the file with sendfile.
- * Thread: static_open anywhere (a loop with cached, a blocking thread without); a root is constant after static_root_open.
+ * From: open_files.c, for paths that it does not know or not any more.   To: the kernel.
+ * Thread: static_find anywhere (a loop with cached, a blocking thread without); a root is constant after static_root_open.
  * The kernel does the walking, so there is no moment between checking a path and opening it. What this file adds is the rule on dots, which also takes care of
  * "." and "..", and the rule that a directory's existence shows only where it has an index. */
 #include "static.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -13,12 +14,8 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <strings.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-#include "../router/route.h" /* M_ bits */
 
 #ifndef RESOLVE_CACHED
 #define RESOLVE_CACHED 0x20 /* Linux 5.12 */
@@ -29,7 +26,13 @@ struct static_root {
         int fd;                  /* O_PATH */
         char **index;
         size_t index_count;
-        char cache_control[48];  /* "Cache-Control: max-age=3600\r\n", or empty */
+        char *fallback;
+        char cache_control[48];  /* "max-age=3600, immutable", or empty */
+        bool dotfiles, listing;
+        uint32_t symlinks;
+        enum coding codings[STATIC_CODINGS_MAX];
+        size_t coding_count;
+        const struct mime_types *types;
 };
 
 /* ---- roots ---------------------------------------------------------------------------------------------------------------- */
@@ -44,38 +47,104 @@ static_root_free(struct static_root *r)
         for (size_t i = 0; i < r->index_count; i++)
                 free(r->index[i]);
         free(r->index);
+        free(r->fallback);
         free(r);
 }
 
+static int
+copy_names(struct static_root *r, const struct static_options *o)
+{
+        r->index = calloc(o->index_count + 1, sizeof *r->index);
+        if (r->index == NULL)
+                return -ENOMEM;
+        for (; r->index_count < o->index_count; r->index_count++) {
+                r->index[r->index_count] = strdup(o->index[r->index_count]);
+                if (r->index[r->index_count] == NULL)
+                        return -ENOMEM;
+        }
+        if (o->fallback != NULL && (r->fallback = strdup(o->fallback)) == NULL)
+                return -ENOMEM;
+        return 0;
+}
+
 int
-static_root_open(const char *path, const char *const *index, size_t index_count, uint64_t cache_ms, struct static_root **ret)
+static_root_open(const char *path, const struct static_options *o, struct static_root **ret)
 {
         struct static_root *r = calloc(1, sizeof *r);
         int e;
 
         if (r == NULL)
                 return -ENOMEM;
+        assert(o->coding_count <= STATIC_CODINGS_MAX && o->types != NULL);
         r->fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-        if (r->fd < 0) {
-                e = -errno;
-                goto fail;
+        e = r->fd < 0 ? -errno : copy_names(r, o);
+        if (e < 0) {
+                static_root_free(r);
+                return e;
         }
-        e = -ENOMEM;
-        r->index = calloc(index_count + 1, sizeof *r->index);
-        if (r->index == NULL)
-                goto fail;
-        for (; r->index_count < index_count; r->index_count++) {
-                r->index[r->index_count] = strdup(index[r->index_count]);
-                if (r->index[r->index_count] == NULL)
-                        goto fail;
-        }
-        if (cache_ms > 0)
-                snprintf(r->cache_control, sizeof r->cache_control, "Cache-Control: max-age=%llu\r\n", (unsigned long long)(cache_ms / 1000));
+        if (o->cache_ms > 0)
+                snprintf(r->cache_control, sizeof r->cache_control, "max-age=%llu%s", (unsigned long long)(o->cache_ms / 1000), o->immutable ? ", immutable" : "");
+        r->dotfiles = o->dotfiles;
+        r->listing = o->listing;
+        r->symlinks = o->symlinks;
+        memcpy(r->codings, o->codings, sizeof r->codings);
+        r->coding_count = o->coding_count;
+        r->types = o->types;
         *ret = r;
         return 0;
-fail:
-        static_root_free(r);
-        return e;
+}
+
+struct span
+static_root_cache_control(const struct static_root *r)
+{
+        return span_of(r->cache_control);
+}
+
+bool
+static_root_has_codings(const struct static_root *r)
+{
+        return r->coding_count > 0;
+}
+
+/* ---- what a client takes ------------------------------------------------------------------------------------------------------ */
+
+void
+static_wish_of(const struct static_root *r, const struct http_head *h, const char *buf, struct static_wish *ret)
+{
+        enum coding left[STATIC_CODINGS_MAX], best;
+        struct accept_encoding accept;
+        size_t count = r->coding_count;
+
+        *ret = (struct static_wish){ .code = 0 };
+        if (count == 0 || http_head_field(h, IPC_H_ACCEPT_ENCODING) == NULL)
+                return;
+        accept_encoding_of(h, buf, &accept);
+        memcpy(left, r->codings, sizeof left);
+        while (count > 0 && (best = accept_encoding_choose(&accept, left, count)) != CODING_IDENTITY) {
+                size_t at = 0;
+
+                while (left[at] != best)
+                        at++;
+                memmove(left + at, left + at + 1, (count - at - 1) * sizeof *left);
+                count--;
+                ret->list[ret->count++] = best;
+                ret->code = (uint8_t)(ret->code * CODING_COUNT + best); /* 4 * 4 * 4 at most */
+        }
+}
+
+/* ---- stamps ---------------------------------------------------------------------------------------------------------------------- */
+
+struct static_stamp
+static_stamp_of(const struct stat *st)
+{
+        return (struct static_stamp){ st->st_dev, st->st_ino, (uint64_t)st->st_size, st->st_mtim, st->st_ctim };
+}
+
+bool
+static_stamp_is(const struct static_stamp *a, const struct static_stamp *b)
+{
+        return a->ino == b->ino && a->dev == b->dev && a->size == b->size && a->modified.tv_nsec == b->modified.tv_nsec && a->modified.tv_sec == b->modified.tv_sec &&
+               a->changed.tv_nsec == b->changed.tv_nsec && a->changed.tv_sec == b->changed.tv_sec;
 }
 
 /* ---- opening ---------------------------------------------------------------------------------------------------------------- */
@@ -94,12 +163,25 @@ hide_errno(int e)
         }
 }
 
+static uint64_t
+resolve_flags(const struct static_root *r)
+{
+        switch ((enum static_symlinks)r->symlinks) {
+        case SYMLINKS_ANYWHERE:
+                return RESOLVE_NO_MAGICLINKS;
+        case SYMLINKS_INSIDE:
+                return RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
+        case SYMLINKS_NONE:
+                break;
+        }
+        return RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+}
+
 /* O_NONBLOCK: a FIFO would otherwise wait for its writer. */
 static int
-open_beneath(int dir, const char *path, bool cached)
+open_beneath(const struct static_root *r, int dir, const char *path, bool cached, uint64_t flags)
 {
-        struct open_how how = { .flags = O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY,
-                                .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | (cached ? RESOLVE_CACHED : 0) };
+        struct open_how how = { .flags = flags | O_CLOEXEC, .resolve = resolve_flags(r) | (cached ? RESOLVE_CACHED : 0) };
 
         if (cached && atomic_load_explicit(&no_resolve_cached, memory_order_relaxed))
                 return -EAGAIN;
@@ -120,272 +202,212 @@ open_beneath(int dir, const char *path, bool cached)
         return -EBUSY;
 }
 
-/* Fills ret from an open regular file and takes fd over; anything else is closed and not there. */
+/* Opens and looks: the descriptor, or -errno. */
 static int
-file_take(int fd, const struct stat *st, struct span name, struct static_file *ret)
+open_and_stat(const struct static_root *r, int dir, const char *path, bool cached, struct stat *st)
 {
+        int fd = open_beneath(r, dir, path, cached, O_RDONLY | O_NONBLOCK | O_NOCTTY), e;
+
+        if (fd < 0 || fstat(fd, st) == 0)
+                return fd;
+        e = -errno;
+        close(fd);
+        return e;
+}
+
+static bool
+is_older(const struct timespec *a, const struct timespec *b)
+{
+        return a->tv_sec < b->tv_sec || (a->tv_sec == b->tv_sec && a->tv_nsec < b->tv_nsec);
+}
+
+static const char *
+suffix_of(enum coding c)
+{
+        switch (c) {
+        case CODING_BR:
+                return ".br";
+        case CODING_GZIP:
+                return ".gz";
+        case CODING_ZSTD:
+                return ".zst";
+        default:
+                assert(!"no file holds this coding");
+                return "";
+        }
+}
+
+/* How much the client wants it: 0 is most. */
+static size_t
+rank_of(const struct static_wish *wish, enum coding c)
+{
+        size_t i = 0;
+
+        while (i < wish->count && wish->list[i] != c)
+                i++;
+        return i;
+}
+
+/* Looks at every sibling that the root may have, since the answer varies if there is one, whatever this client takes. Exchanges *ret for the best. */
+static int
+take_sibling(const struct static_root *r, int dir, const char *path, const struct static_wish *wish, bool cached, struct static_found *ret)
+{
+        struct static_stamp original = ret->stamp;
+        size_t best = wish->count;
+
+        for (size_t i = 0; i < r->coding_count; i++) {
+                char name[PATH_MAX + 8];
+                struct stat st;
+                size_t rank = rank_of(wish, r->codings[i]);
+                int fd;
+
+                snprintf(name, sizeof name, "%s%s", path, suffix_of(r->codings[i]));
+                fd = open_and_stat(r, dir, name, cached, &st);
+                if (fd == -ENOENT)
+                        continue;
+                if (fd < 0)
+                        return fd;
+                if (!S_ISREG(st.st_mode) || is_older(&st.st_mtim, &original.modified)) { /* of an earlier text */
+                        close(fd);
+                        continue;
+                }
+                ret->varies = true;
+                if (rank >= best) {
+                        close(fd);
+                        continue;
+                }
+                close(ret->fd);
+                ret->fd = fd;
+                ret->stamp = static_stamp_of(&st);
+                ret->coding = r->codings[i];
+                best = rank;
+        }
+        return 0;
+}
+
+/* Makes ret of an open regular file and takes fd over; anything else is closed and not there. */
+static int
+file_take(const struct static_root *r, int fd, const struct stat *st, int dir, const char *path, const struct static_wish *wish, bool cached, struct static_found *ret)
+{
+        int e = 0;
+
         if (!S_ISREG(st->st_mode)) {
                 close(fd);
                 return -ENOENT;
         }
-        *ret = (struct static_file){ .fd = fd, .size = (uint64_t)st->st_size, .mtime = st->st_mtim.tv_sec, .type = static_mime(name) };
-        snprintf(ret->etag, sizeof ret->etag, "\"%llx-%llx-%llx\"", (unsigned long long)st->st_mtim.tv_sec * 1000000000ULL + (unsigned long long)st->st_mtim.tv_nsec,
-                 (unsigned long long)st->st_size, (unsigned long long)st->st_ino);
-        return 0;
+        *ret = (struct static_found){ .kind = STATIC_FILE, .fd = fd, .stamp = static_stamp_of(st), .type = mime_type(r->types, span_of(path)), .coding = CODING_IDENTITY };
+        if (r->coding_count > 0)
+                e = take_sibling(r, dir, path, wish, cached, ret);
+        if (e < 0)
+                close(ret->fd);
+        return e;
 }
 
 static int
-open_index(const struct static_root *r, int dir, bool cached, struct static_file *ret)
+open_index(const struct static_root *r, int dir, const struct static_wish *wish, bool cached, struct static_found *ret)
 {
         for (size_t i = 0; i < r->index_count; i++) {
                 struct stat st;
-                int fd = open_beneath(dir, r->index[i], cached), e;
+                int fd = open_and_stat(r, dir, r->index[i], cached, &st), e;
 
                 if (fd == -ENOENT)
                         continue;
                 if (fd < 0)
                         return fd;
-                e = fstat(fd, &st) < 0 ? -errno : 0;
-                if (e < 0) {
-                        close(fd);
+                e = file_take(r, fd, &st, dir, r->index[i], wish, cached, ret);
+                if (e != -ENOENT)
                         return e;
-                }
-                if (file_take(fd, &st, span_of(r->index[i]), ret) == 0)
-                        return 0;
         }
         return -ENOENT;
 }
 
-/* A copy with a NUL, without leading slashes, "." when nothing is left. -ENOENT: a part begins with a dot, there is a NUL inside, or it is too long. */
+/* dir is ours to close, or to give. */
 static int
-path_copy(struct span path, char out[PATH_MAX])
+open_directory(const struct static_root *r, int dir, bool slash, const struct static_wish *wish, bool cached, struct static_found *ret)
+{
+        int e = open_index(r, dir, wish, cached, ret);
+
+        if (e == -ENOENT && r->listing) {
+                *ret = (struct static_found){ .kind = STATIC_LISTING, .fd = dir };
+                if (slash && !cached)
+                        return 0; /* dir is given */
+                e = cached ? -EAGAIN : 0;
+                ret->fd = -1;
+        }
+        close(dir);
+        if (e == 0 && !slash) {
+                if (ret->fd >= 0)
+                        close(ret->fd);
+                *ret = (struct static_found){ .kind = STATIC_REDIRECT, .fd = -1 };
+        }
+        return e;
+}
+
+/* A copy with a NUL, without leading slashes, "." when nothing is left. -ENOENT: a part is "." or "..", or begins with a dot where that hides it, there is a NUL inside, or it
+ * is too long. */
+static int
+path_copy(const struct static_root *r, struct span path, char out[PATH_MAX])
 {
         while (path.len > 0 && path.ptr[0] == '/')
                 path.ptr++, path.len--;
-        if (path.len >= PATH_MAX || memchr(path.ptr, '\0', path.len) != NULL)
+        if (path.len >= PATH_MAX || (path.len > 0 && memchr(path.ptr, '\0', path.len) != NULL))
                 return -ENOENT;
-        for (size_t i = 0; i < path.len; i++)
-                if (path.ptr[i] == '.' && (i == 0 || path.ptr[i - 1] == '/'))
+        for (size_t i = 0; i < path.len; i++) {
+                size_t left = path.len - i;
+                const char *p = path.ptr + i;
+
+                if (*p != '.' || (i > 0 && p[-1] != '/'))
+                        continue;
+                if (!r->dotfiles || left == 1 || p[1] == '/' || (p[1] == '.' && (left == 2 || p[2] == '/')))
                         return -ENOENT;
-        memcpy(out, path.ptr, path.len);
+        }
+        if (path.len > 0)
+                memcpy(out, path.ptr, path.len);
         out[path.len] = '\0';
         if (path.len == 0)
                 memcpy(out, ".", 2);
         return 0;
 }
 
+static bool
+falls_back(const struct static_root *r, const char *path)
+{
+        const char *slash = strrchr(path, '/'), *last = slash != NULL ? slash + 1 : path;
+
+        return r->fallback != NULL && (strchr(last, '.') == NULL || strcmp(path, ".") == 0);
+}
+
 int
-static_open(const struct static_root *r, struct span path, bool cached, struct static_file *ret)
+static_find(const struct static_root *r, struct span path, const struct static_wish *wish, bool cached, struct static_found *ret)
 {
         char copy[PATH_MAX];
         struct stat st;
         bool slash = path.len == 0 || path.ptr[path.len - 1] == '/';
-        int e = path.len == 0 ? path_copy(SPAN_LIT(""), copy) : path_copy(path, copy), fd;
+        int e = path_copy(r, path, copy), fd;
 
         if (e < 0)
                 return e;
-        fd = open_beneath(r->fd, copy, cached);
-        if (fd < 0)
-                return fd;
-        if (fstat(fd, &st) < 0) {
-                e = -errno;
-                close(fd);
+        e = fd = open_and_stat(r, r->fd, copy, cached, &st);
+        if (fd >= 0)
+                e = S_ISDIR(st.st_mode) ? open_directory(r, fd, slash, wish, cached, ret) : file_take(r, fd, &st, r->fd, copy, wish, cached, ret);
+        if (e != -ENOENT || !falls_back(r, copy))
                 return e;
-        }
-        if (!S_ISDIR(st.st_mode))
-                return file_take(fd, &st, path, ret);
-        e = open_index(r, fd, cached, ret);
+        fd = open_and_stat(r, r->fd, r->fallback, cached, &st);
+        return fd < 0 ? fd : file_take(r, fd, &st, r->fd, r->fallback, wish, cached, ret);
+}
+
+bool
+static_root_shows(const struct static_root *r, int dir, const char *name, struct stat *ret)
+{
+        int fd;
+        bool good;
+
+        if (name[0] == '.' && (!r->dotfiles || name[1] == '\0' || (name[1] == '.' && name[2] == '\0')))
+                return false;
+        fd = open_beneath(r, dir, name, false, O_PATH); /* what it leads to, if it may be followed */
+        if (fd < 0)
+                return false;
+        good = fstat(fd, ret) == 0 && (S_ISREG(ret->st_mode) || S_ISDIR(ret->st_mode));
         close(fd);
-        if (e == 0 && !slash) {
-                close(ret->fd);
-                *ret = (struct static_file){ .fd = -1, .redirect = true };
-        }
-        return e;
-}
-
-/* ---- conditionals and ranges ---------------------------------------------------------------------------------------------------- */
-
-/* Walks the entity-tags of a list (RFC 9110, 8.8.3). false at its end or where it stops making sense. */
-static bool
-etag_next(const char **p, const char *end, struct span *ret_tag, bool *ret_weak)
-{
-        const char *close_quote;
-
-        while (*p < end && (**p == ' ' || **p == '\t' || **p == ','))
-                ++*p;
-        *ret_weak = end - *p > 2 && (*p)[0] == 'W' && (*p)[1] == '/';
-        if (*ret_weak)
-                *p += 2;
-        if (*p == end || **p != '"')
-                return false;
-        close_quote = memchr(*p + 1, '"', (size_t)(end - *p - 1));
-        if (close_quote == NULL)
-                return false;
-        *ret_tag = (struct span){ *p, (size_t)(close_quote + 1 - *p) };
-        *p = close_quote + 1;
-        return true;
-}
-
-/* Does any field with this id hold "*" or our tag? strong: a weak tag never matches (RFC 9110, 8.8.3.2). */
-static bool
-etag_listed(const struct http_head *h, const char *buf, enum ipc_header_id id, const char *etag, bool strong)
-{
-        for (uint32_t i = h->known[id]; i < h->field_count; i++) {
-                const char *p = buf + h->fields[i].value_off, *end = p + h->fields[i].value_len;
-                struct span tag;
-                bool weak;
-
-                if (h->fields[i].id != id)
-                        continue;
-                if (end - p == 1 && *p == '*')
-                        return true;
-                while (etag_next(&p, end, &tag, &weak))
-                        if (!(strong && weak) && span_is(tag, span_of(etag)))
-                                return true;
-        }
-        return false;
-}
-
-/* RFC 9110, 13.2.2, steps 1 to 4. 0: go on; else the status. */
-static unsigned
-precondition(const struct static_file *f, const struct http_head *h, const char *buf)
-{
-        bool safe = (h->method & (M_GET | M_HEAD)) != 0;
-        time_t when;
-
-        if (http_head_field(h, IPC_H_IF_MATCH) != NULL) {
-                if (!etag_listed(h, buf, IPC_H_IF_MATCH, f->etag, true))
-                        return 412;
-        } else if (http_head_field(h, IPC_H_IF_UNMODIFIED_SINCE) != NULL) {
-                if (http_date_parse(http_head_get(h, buf, IPC_H_IF_UNMODIFIED_SINCE), &when) == 0 && f->mtime > when)
-                        return 412;
-        }
-        if (http_head_field(h, IPC_H_IF_NONE_MATCH) != NULL) {
-                if (etag_listed(h, buf, IPC_H_IF_NONE_MATCH, f->etag, false))
-                        return safe ? 304 : 412;
-        } else if (safe && http_head_field(h, IPC_H_IF_MODIFIED_SINCE) != NULL) {
-                if (http_date_parse(http_head_get(h, buf, IPC_H_IF_MODIFIED_SINCE), &when) == 0 && f->mtime <= when)
-                        return 304;
-        }
-        return 0;
-}
-
-/* RFC 9110, 13.1.5: the range is wanted only while the file is still the one that the client has a part of: our strong tag, or our date to the second. */
-static bool
-if_range_holds(const struct static_file *f, const struct http_head *h, const char *buf)
-{
-        struct span v = http_head_get(h, buf, IPC_H_IF_RANGE);
-        time_t when;
-
-        if (v.ptr == NULL)
-                return true;
-        if (v.len > 0 && (v.ptr[0] == '"' || v.ptr[0] == 'W'))
-                return span_is(v, span_of(f->etag));
-        return http_date_parse(v, &when) == 0 && when == f->mtime;
-}
-
-/* Digits at *p, saturating; false: none. */
-static bool
-get_number(const char **p, const char *end, uint64_t *ret)
-{
-        const char *start = *p;
-        uint64_t n = 0;
-
-        for (; *p < end && **p >= '0' && **p <= '9'; ++*p) {
-                unsigned digit = (unsigned)(**p - '0');
-
-                n = n > (UINT64_MAX - digit) / 10 ? UINT64_MAX : n * 10 + digit;
-        }
-        *ret = n;
-        return *p > start;
-}
-
-/* bytes=first-last, bytes=first-, bytes=-suffix (RFC 9110, 14.1.2). 206 with ret, 416, or 200: not ours, not one, or not well-formed, all of which are ignored (14.2). */
-static unsigned
-range_parse(struct span v, uint64_t size, struct static_plan *ret)
-{
-        const char *p = v.ptr + 6, *end = v.ptr + v.len;
-        uint64_t first, last = UINT64_MAX, suffix;
-
-        if (v.len < 6 || strncasecmp(v.ptr, "bytes=", 6) != 0)
-                return 200;
-        if (p < end && *p == '-') {
-                p++;
-                if (!get_number(&p, end, &suffix) || p != end)
-                        return 200;
-                if (suffix == 0)
-                        return 416;
-                if (size == 0)
-                        return 200; /* satisfiable, yet there is no byte to name in Content-Range */
-                first = suffix < size ? size - suffix : 0;
-        } else {
-                if (!get_number(&p, end, &first) || p == end || *p++ != '-')
-                        return 200;
-                if (p != end && (!get_number(&p, end, &last) || p != end || last < first))
-                        return 200;
-                if (first >= size)
-                        return 416;
-        }
-        ret->offset = first;
-        ret->length = (last < size ? last + 1 : size) - first;
-        return 206;
-}
-
-struct static_plan
-static_plan(const struct static_file *f, const struct http_head *h, const char *buf)
-{
-        struct static_plan plan = { 200, 0, f->size };
-        unsigned status = precondition(f, h, buf);
-        uint32_t ranges = 0;
-
-        if (status == 0 && h->method == M_GET && http_head_field(h, IPC_H_RANGE) != NULL && if_range_holds(f, h, buf)) {
-                for (uint32_t i = 0; i < h->field_count; i++)
-                        ranges += h->fields[i].id == IPC_H_RANGE;
-                if (ranges == 1)
-                        status = range_parse(http_head_get(h, buf, IPC_H_RANGE), f->size, &plan);
-        }
-        if (status != 0)
-                plan.status = status;
-        if (plan.status != 200 && plan.status != 206)
-                plan.length = 0;
-        return plan;
-}
-
-/* ---- the head ----------------------------------------------------------------------------------------------------------------------- */
-
-static void
-add_content_range(struct out *o, const struct static_file *f, const struct static_plan *p)
-{
-        char line[96];
-        int len;
-
-        if (p->status == 416)
-                len = snprintf(line, sizeof line, "Content-Range: bytes */%llu\r\n", (unsigned long long)f->size);
-        else
-                len = snprintf(line, sizeof line, "Content-Range: bytes %llu-%llu/%llu\r\n", (unsigned long long)p->offset,
-                               (unsigned long long)(p->offset + p->length - 1), (unsigned long long)f->size);
-        out_add(o, line, (size_t)len);
-}
-
-void
-static_head(struct out *o, const struct static_file *f, const struct static_plan *p, const struct static_root *r, unsigned minor, bool keep_alive,
-            const struct response_date *d)
-{
-        response_begin(o, p->status, minor, d);
-        if (p->status == 200 || p->status == 206 || p->status == 304) {
-                char modified[30];
-
-                /* RFC 9110, 8.8.2.1: never later than Date */
-                http_date_format(f->mtime < d->second ? f->mtime : d->second, modified);
-                response_header(o, SPAN_LIT("Last-Modified"), (struct span){ modified, 29 });
-                response_header(o, SPAN_LIT("ETag"), span_of(f->etag));
-                out_add_span(o, span_of(r->cache_control));
-        }
-        if (p->status == 200 || p->status == 206) {
-                response_header(o, SPAN_LIT("Content-Type"), span_of(f->type));
-                out_add_span(o, SPAN_LIT("Accept-Ranges: bytes\r\n"));
-        }
-        if (p->status == 206 || p->status == 416)
-                add_content_range(o, f, p);
-        response_end(o, minor, keep_alive, p->status == 304 ? BODY_NONE : BODY_LENGTH, p->length);
+        return good;
 }

@@ -89,7 +89,8 @@ route_at(const char *path)
 
 /* ---- bundles ------------------------------------------------------------------------------------------------------------------------ */
 
-static const char tls_text[] = "include: [more.inc]\nlisten: [8080, {address: 8443, tls: {certificates: [{cert: a.pem, key: a.key}]}}]\n"
+static const char tls_text[] = "mime: {file: list.types}\n"
+        "include: [more.inc]\nlisten: [8080, {address: 8443, tls: {certificates: [{cert: a.pem, key: a.key}]}}]\n"
                                "apps: {shop: {wsgi: \"a:b\"}}\nroutes: [{path: /, app: shop}]\n";
 
 static void
@@ -98,6 +99,7 @@ make_tls_files(void)
         file("a.pem", "certificate");
         file("a.key", "");
         file("more.inc", "queue: {size: 5}\n");
+        file("list.types", "text/x-shop shop\n");
 }
 
 START_TEST(a_bundle_holds_all_files)
@@ -109,7 +111,7 @@ START_TEST(a_bundle_holds_all_files)
         ck_assert_str_eq(bundle.base_file, main_file);
         ck_assert_uint_eq(bundle.sources.count, 2);
         ck_assert(bundle.sources.complete);
-        ck_assert_uint_eq(bundle.file_count, 2);
+        ck_assert_uint_eq(bundle.file_count, 3);
         snprintf(path, sizeof(path), "%s/a.pem", dir);
         ck_assert_str_eq(bundle_find_file(&bundle, path)->bytes, "certificate");
         ck_assert_uint_eq(bundle.listener_count, 2);
@@ -143,7 +145,7 @@ START_TEST(a_bundle_comes_out_as_it_went_in)
                 ck_assert(out.sources.complete);
                 ck_assert_str_eq(out.sources.list[0].bytes, tls_text);
                 ck_assert_str_eq(out.sources.list[1].path, bundle.sources.list[1].path);
-                ck_assert_uint_eq(out.file_count, 2);
+                ck_assert_uint_eq(out.file_count, 3);
                 ck_assert_uint_eq(out.files[1].len, 0);
                 ck_assert_uint_eq(out.apps[0].pool_id, 1);
                 ck_assert_str_eq(out.apps[0].report, "{\"routes\": []}");
@@ -230,9 +232,11 @@ START_TEST(missing_files_are_findings_at_their_place)
 {
         file("more.inc", "");
         ck_assert_int_eq(read_text(tls_text), -EINVAL);
-        ck_assert_uint_eq(diags.error_count, 2);
-        ck_assert_uint_eq(diags.list[0].place.line, 2);
+        ck_assert_uint_eq(diags.error_count, 3);
+        ck_assert_uint_eq(diags.list[0].place.line, 3);
         ck_assert_ptr_nonnull(strstr(diags.list[1].text, "a.key"));
+        ck_assert_ptr_nonnull(strstr(diags.list[2].text, "list.types"));
+        ck_assert_uint_eq(diags.list[2].place.line, 1);
 }
 END_TEST
 

@@ -1,4 +1,4 @@
-/* test_static.c - files under a root: what may be opened, with which type, and what conditionals and ranges make of it.
+/* test_static.c - files under a root: what may be opened, and which of its siblings is.
  * SPDX-License-Identifier: MIT
  * Each test has a tree of its own in a temporary folder, with a secret beside the root that nothing may reach. */
 #include <check.h>
@@ -18,7 +18,9 @@
 
 static char base[64];
 static struct static_root *root;
-static struct response_date date;
+static struct arena *arena;
+static const struct mime_types *types;
+static const struct static_wish nothing;
 #define MTIME 1795176000 /* Fri, 20 Nov 2026 12:00:00 GMT */
 
 static const char *
@@ -48,10 +50,22 @@ link_to(const char *target, const char *name)
         ck_assert_int_eq(symlink(target, at(name)), 0);
 }
 
+static struct static_root *
+opened(struct static_options o)
+{
+        static const char *const index[] = { "index.html", "index.htm" };
+        struct static_root *r = NULL;
+
+        o.index = index;
+        o.index_count = 2;
+        o.types = types;
+        ck_assert_int_eq(static_root_open(at("root"), &o, &r), 0);
+        return r;
+}
+
 static void
 setup(void)
 {
-        static const char *const index[] = { "index.html", "index.htm" };
         struct sockaddr_un un = { .sun_family = AF_UNIX };
         int fd;
 
@@ -78,7 +92,7 @@ setup(void)
         put_file("root/forbidden.txt", "no");
         link_to("hello.txt", "root/link-inside.txt");
         link_to("../secret.txt", "root/link-outside.txt");
-        link_to(at("secret.txt"), "root/link-absolute.txt");
+        link_to(strdupa(at("secret.txt")), "root/link-absolute.txt");
         link_to("/etc/passwd", "root/passwd");
         link_to("/etc", "root/etc");
         link_to("..", "root/up");
@@ -90,8 +104,9 @@ setup(void)
         snprintf(un.sun_path, sizeof un.sun_path, "%s/root/socket", base);
         ck_assert_int_eq(bind(fd, (struct sockaddr *)&un, sizeof un), 0);
         close(fd);
-        response_date_update(&date, MTIME + 60);
-        ck_assert_int_eq(static_root_open(at("root"), index, 2, 3600000, &root), 0);
+        arena = arena_new();
+        ck_assert_int_eq(mime_types_build(arena, SPAN_LIT(""), NULL, "utf-8", &types), 0);
+        root = opened((struct static_options){ .cache_ms = 3600000 });
 }
 
 static int
@@ -106,6 +121,7 @@ teardown(void)
 {
         static_root_free(root);
         static_root_free(NULL);
+        arena_free(arena);
         nftw(base, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
@@ -171,27 +187,37 @@ static const struct { struct span path; const char *expected; /* contents; "->":
         PATH("socket", NULL),
 };
 
-/* Contents by way of static_open, with the rules of `paths`. */
+/* Contents by way of static_find, with the rules of `paths`. */
 static const char *
-contents(struct span path, bool cached)
+contents_of(const struct static_root *r_, struct span path, bool cached)
 {
         static char text[256];
-        struct static_file f;
-        int r = static_open(root, path, cached, &f);
+        struct static_found f;
+        int r = static_find(r_, path, &nothing, cached, &f);
         ssize_t n;
 
         if (r == -ENOENT)
                 return NULL;
         ck_assert_msg(r == 0, "%d (%s)", r, strerror(-r));
-        if (f.redirect) {
+        if (f.kind == STATIC_REDIRECT) {
                 ck_assert_int_eq(f.fd, -1);
                 return "->";
         }
+        if (f.kind == STATIC_LISTING) {
+                ck_assert_int_eq(close(f.fd), 0);
+                return "[]";
+        }
         n = read(f.fd, text, sizeof text - 1);
-        ck_assert_int_eq(n, (ssize_t)f.size);
+        ck_assert_int_eq(n, (ssize_t)f.stamp.size);
         text[n] = '\0';
         ck_assert_int_eq(close(f.fd), 0);
         return text;
+}
+
+static const char *
+contents(struct span path, bool cached)
+{
+        return contents_of(root, path, cached);
 }
 
 static int
@@ -218,11 +244,11 @@ END_TEST
 /* The same with cached, once the kernel knows the way; where it cannot know (RESOLVE_CACHED missing) it must say -EAGAIN and nothing else. */
 START_TEST(cached_agrees_or_asks_for_a_thread)
 {
-        struct static_file f;
+        struct static_found f;
         const char *got;
 
         contents(paths[_i].path, false);
-        if (static_open(root, paths[_i].path, true, &f) == -EAGAIN)
+        if (static_find(root, paths[_i].path, &nothing, true, &f) == -EAGAIN)
                 return;
         got = contents(paths[_i].path, true);
         ck_assert_msg((got == NULL) == (paths[_i].expected == NULL) && (got == NULL || strcmp(got, paths[_i].expected) == 0), "\"%s\"", paths[_i].path.ptr);
@@ -244,15 +270,15 @@ END_TEST
 
 START_TEST(unreadable_is_nothing)
 {
-        struct static_file f;
+        struct static_found f;
 
         ck_assert_int_eq(chmod(at("root/forbidden.txt"), 0), 0);
         ck_assert_int_eq(chmod(base, 0755), 0);
         if (geteuid() == 0) /* who may read everything: become nobody, but stay able to clean up */
                 ck_assert_int_eq(seteuid(65534), 0);
-        ck_assert_int_eq(static_open(root, SPAN_LIT("hello.txt"), false, &f), 0);
+        ck_assert_int_eq(static_find(root, SPAN_LIT("hello.txt"), &nothing, false, &f), 0);
         close(f.fd);
-        ck_assert_int_eq(static_open(root, SPAN_LIT("forbidden.txt"), false, &f), -ENOENT);
+        ck_assert_int_eq(static_find(root, SPAN_LIT("forbidden.txt"), &nothing, false, &f), -ENOENT);
         if (getuid() == 0)
                 ck_assert_int_eq(seteuid(0), 0);
 }
@@ -260,19 +286,20 @@ END_TEST
 
 START_TEST(file_is_described)
 {
-        struct static_file f;
+        struct static_found f;
         struct stat st;
-        char etag[64];
 
-        ck_assert_int_eq(static_open(root, SPAN_LIT("dir/"), false, &f), 0);
+        ck_assert_int_eq(static_find(root, SPAN_LIT("dir/"), &nothing, false, &f), 0);
         ck_assert_str_eq(f.type, "text/html; charset=utf-8"); /* the index's name counts */
         close(f.fd);
-        ck_assert_int_eq(static_open(root, SPAN_LIT("hello.txt"), false, &f), 0);
+        ck_assert_int_eq(static_find(root, SPAN_LIT("hello.txt"), &nothing, false, &f), 0);
         ck_assert_int_eq(fstat(f.fd, &st), 0);
         ck_assert_str_eq(f.type, "text/plain; charset=utf-8");
-        ck_assert_int_eq(f.mtime, MTIME);
-        snprintf(etag, sizeof etag, "\"%llx-d-%llx\"", MTIME * 1000000000ULL + 5, (unsigned long long)st.st_ino);
-        ck_assert_str_eq(f.etag, etag);
+        ck_assert_int_eq(f.stamp.modified.tv_sec, MTIME);
+        ck_assert_uint_eq(f.stamp.ino, st.st_ino);
+        ck_assert_uint_eq(f.stamp.size, 13);
+        ck_assert_int_eq(f.coding, CODING_IDENTITY);
+        ck_assert(!f.varies);
         ck_assert(fcntl(f.fd, F_GETFD) & FD_CLOEXEC);
         close(f.fd);
 }
@@ -280,195 +307,160 @@ END_TEST
 
 START_TEST(root_must_be_a_folder)
 {
+        const struct static_options o = { .types = types };
         struct static_root *r = NULL;
 
-        ck_assert_int_eq(static_root_open(at("secret.txt"), NULL, 0, 0, &r), -ENOTDIR);
-        ck_assert_int_eq(static_root_open(at("nowhere"), NULL, 0, 0, &r), -ENOENT);
+        ck_assert_int_eq(static_root_open(at("secret.txt"), &o, &r), -ENOTDIR);
+        ck_assert_int_eq(static_root_open(at("nowhere"), &o, &r), -ENOENT);
         ck_assert_ptr_null(r);
-        ck_assert_int_eq(static_root_open(at("root/link-dir"), NULL, 0, 0, &r), 0); /* the root itself may be a link */
+        ck_assert_int_eq(static_root_open(at("root/link-dir"), &o, &r), 0); /* the root itself may be a link */
         static_root_free(r);
 }
 END_TEST
 
-/* ---- types ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- what the owner allows ------------------------------------------------------------------------------------------------------- */
 
-static const struct { const char *name, *type; } types[] = {
-        { "a.html", "text/html; charset=utf-8" }, { "a.HTML", "text/html; charset=utf-8" }, { "dir.css/a.js", "text/javascript; charset=utf-8" },
-        { "a.tar.gz", "application/gzip" }, { "a.svg", "image/svg+xml" }, { "a.woff2", "font/woff2" }, { "a.3gp", "video/3gpp" }, { "a.zst", "application/zstd" },
-        { "a", "application/octet-stream" }, { "dir.css/a", "application/octet-stream" }, { "a.", "application/octet-stream" }, { ".html", "application/octet-stream" },
-        { "a.unheardof", "application/octet-stream" }, { "a.averyverylongsuffix", "application/octet-stream" }, { "", "application/octet-stream" },
-        { "a.json", "application/json" }, { "a.wasm", "application/wasm" }, { "a.mjs", "text/javascript; charset=utf-8" }, { "a.txt", "text/plain; charset=utf-8" },
-        { "a.png", "image/png" }, { "a.jpeg", "image/jpeg" }, { "a.webp", "image/webp" }, { "a.pdf", "application/pdf" }, { "a.mp4", "video/mp4" },
-        { "a.webmanifest", "application/manifest+json" }, { "a.7z", "application/x-7z-compressed" }, { "a.ico", "image/x-icon" }, { "a.xml", "text/xml; charset=utf-8" },
+static const struct { struct span path; const char *inside, *anywhere; } links[] = {
+        { SPAN_LIT("link-inside.txt"), "hello, world\n", "hello, world\n" }, { SPAN_LIT("link-dir/inner.css"), "p {}", "p {}" }, { SPAN_LIT("link-dir/"), "<p>dir", "<p>dir" },
+        { SPAN_LIT("link-outside.txt"), NULL, "secret" }, { SPAN_LIT("link-absolute.txt"), NULL, "secret" }, { SPAN_LIT("up/secret.txt"), NULL, "secret" },
+        { SPAN_LIT("loop"), NULL, NULL }, { SPAN_LIT("magic"), NULL, NULL }, { SPAN_LIT("up/../secret.txt"), NULL, NULL }, { SPAN_LIT("../secret.txt"), NULL, NULL },
 };
 
-START_TEST(name_says_the_type)
+START_TEST(links_lead_where_they_may)
 {
-        ck_assert_str_eq(static_mime(span_of(types[_i].name)), types[_i].type);
+        const char *const expected[] = { NULL, links[_i].inside, links[_i].anywhere };
+
+        for (uint32_t how = SYMLINKS_NONE; how <= SYMLINKS_ANYWHERE; how++) {
+                struct static_root *r = opened((struct static_options){ .symlinks = how });
+                const char *got = contents_of(r, links[_i].path, false);
+
+                ck_assert_msg((got == NULL) == (expected[how] == NULL) && (got == NULL || strcmp(got, expected[how]) == 0), "\"%s\" with %u: %s", links[_i].path.ptr, how,
+                              got != NULL ? got : "nothing");
+                static_root_free(r);
+        }
 }
 END_TEST
 
-/* ---- conditionals and ranges --------------------------------------------------------------------------------------------------------- */
+START_TEST(dots_show_when_they_may)
+{
+        struct static_root *r = opened((struct static_options){ .dotfiles = true });
 
-#define TAG "\"abc-d-1\""
-#define BEFORE "Fri, 20 Nov 2026 11:59:59 GMT"
-#define SAME "Fri, 20 Nov 2026 12:00:00 GMT"
-#define AFTER "Fri, 20 Nov 2026 12:00:01 GMT"
-static const struct { const char *fields; unsigned status; uint64_t offset, length; } plans[] = { /* a file of 100 bytes */
-        { "", 200, 0, 100 },
-        /* RFC 9110, 13.1.1 to 13.1.4 */
-        { "If-None-Match: " TAG "\r\n", 304, 0, 0 },
-        { "If-None-Match: W/" TAG "\r\n", 304, 0, 0 }, /* compared weakly */
-        { "If-None-Match: *\r\n", 304, 0, 0 },
-        { "If-None-Match: \"x\", \"y,z\" ,W/\"\", " TAG "\r\n", 304, 0, 0 },
-        { "If-None-Match: \"x\"\r\nIf-None-Match: " TAG "\r\n", 304, 0, 0 },
-        { "If-None-Match: \"x\"\r\n", 200, 0, 100 },
-        { "If-None-Match: abc-d-1\r\n", 200, 0, 100 },
-        { "If-None-Match: \"abc-d-1\r\n", 200, 0, 100 },
-        { "If-None-Match: \"abc\r\n", 200, 0, 100 },
-        { "If-None-Match:\r\n", 200, 0, 100 },
-        { "If-Modified-Since: " SAME "\r\n", 304, 0, 0 },
-        { "If-Modified-Since: " AFTER "\r\n", 304, 0, 0 },
-        { "If-Modified-Since: " BEFORE "\r\n", 200, 0, 100 },
-        { "If-Modified-Since: yesterday\r\n", 200, 0, 100 },
-        { "If-Match: " TAG "\r\n", 200, 0, 100 },
-        { "If-Match: *\r\n", 200, 0, 100 },
-        { "If-Match: W/" TAG "\r\n", 412, 0, 0 }, /* compared strongly */
-        { "If-Match: \"x\"\r\n", 412, 0, 0 },
-        { "If-Unmodified-Since: " SAME "\r\n", 200, 0, 100 },
-        { "If-Unmodified-Since: " BEFORE "\r\n", 412, 0, 0 },
-        { "If-Unmodified-Since: yesterday\r\n", 200, 0, 100 },
-        /* 13.2.2: which goes first */
-        { "If-None-Match: \"x\"\r\nIf-Modified-Since: " AFTER "\r\n", 200, 0, 100 },
-        { "If-Match: " TAG "\r\nIf-Unmodified-Since: " BEFORE "\r\n", 200, 0, 100 },
-        { "If-Match: \"x\"\r\nIf-None-Match: " TAG "\r\n", 412, 0, 0 },
-        { "If-None-Match: " TAG "\r\nIf-Match: " TAG "\r\n", 304, 0, 0 },
-        { "If-None-Match: " TAG "\r\nRange: bytes=0-1\r\n", 304, 0, 0 },
-        { "If-Match: \"x\"\r\nRange: bytes=200-\r\n", 412, 0, 0 },
-        /* 14.1.2: one range */
-        { "Range: bytes=0-0\r\n", 206, 0, 1 },
-        { "Range: bytes=10-19\r\n", 206, 10, 10 },
-        { "Range: bytes=10-\r\n", 206, 10, 90 },
-        { "Range: bytes=99-\r\n", 206, 99, 1 },
-        { "Range: bytes=0-99\r\n", 206, 0, 100 },
-        { "Range: bytes=0-1000\r\n", 206, 0, 100 },
-        { "Range: bytes=50-18446744073709551615\r\n", 206, 50, 50 },
-        { "Range: bytes=50-99999999999999999999999999\r\n", 206, 50, 50 },
-        { "Range: bytes=-1\r\n", 206, 99, 1 },
-        { "Range: bytes=-100\r\n", 206, 0, 100 },
-        { "Range: bytes=-101\r\n", 206, 0, 100 },
-        { "Range: bytes=-99999999999999999999999999\r\n", 206, 0, 100 },
-        { "Range: BYTES=1-2\r\n", 206, 1, 2 },
-        { "Range: bytes=100-\r\n", 416, 0, 0 },
-        { "Range: bytes=100-200\r\n", 416, 0, 0 },
-        { "Range: bytes=99999999999999999999999999-\r\n", 416, 0, 0 },
-        { "Range: bytes=18446744073709551617-\r\n", 416, 0, 0 }, /* 2^64 + 1 is not 1 */
-        { "Range: bytes=-0\r\n", 416, 0, 0 },
-        /* 14.2: what is not well-formed, not ours or more than one is answered whole */
-        { "Range: bytes=\r\n", 200, 0, 100 },
-        { "Range: bytes=-\r\n", 200, 0, 100 },
-        { "Range: bytes=2-1\r\n", 200, 0, 100 },
-        { "Range: bytes=a-b\r\n", 200, 0, 100 },
-        { "Range: bytes=1\r\n", 200, 0, 100 },
-        { "Range: bytes=1-2x\r\n", 200, 0, 100 },
-        { "Range: bytes=1 -2\r\n", 200, 0, 100 },
-        { "Range: bytes=--1\r\n", 200, 0, 100 },
-        { "Range: bytes=+1-2\r\n", 200, 0, 100 },
-        { "Range: bytes 1-2\r\n", 200, 0, 100 },
-        { "Range: lines=1-2\r\n", 200, 0, 100 },
-        { "Range: bytes=0-1,3-4\r\n", 200, 0, 100 },
-        { "Range: bytes=0-1\r\nRange: bytes=0-1\r\n", 200, 0, 100 },
-        { "Range:\r\n", 200, 0, 100 },
-        /* 13.1.5 */
-        { "Range: bytes=1-2\r\nIf-Range: " TAG "\r\n", 206, 1, 2 },
-        { "Range: bytes=1-2\r\nIf-Range: W/" TAG "\r\n", 200, 0, 100 },
-        { "Range: bytes=1-2\r\nIf-Range: \"x\"\r\n", 200, 0, 100 },
-        { "Range: bytes=1-2\r\nIf-Range: " SAME "\r\n", 206, 1, 2 },
-        { "Range: bytes=1-2\r\nIf-Range: " AFTER "\r\n", 200, 0, 100 },
-        { "Range: bytes=1-2\r\nIf-Range: x\r\n", 200, 0, 100 },
-        { "Range: bytes=200-\r\nIf-Range: \"x\"\r\n", 200, 0, 100 },
-        { "If-Range: " TAG "\r\n", 200, 0, 100 },
+        ck_assert_str_eq(contents_of(r, SPAN_LIT(".hidden"), false), "hidden");
+        ck_assert_str_eq(contents_of(r, SPAN_LIT(".git/config"), false), "hidden");
+        ck_assert_ptr_null(contents_of(r, SPAN_LIT(".."), false));
+        ck_assert_ptr_null(contents_of(r, SPAN_LIT("../secret.txt"), false));
+        ck_assert_ptr_null(contents_of(r, SPAN_LIT("dir/../hello.txt"), false));
+        ck_assert_ptr_null(contents_of(r, SPAN_LIT("./hello.txt"), false));
+        ck_assert_ptr_null(contents_of(r, SPAN_LIT("dir/."), false));
+        static_root_free(r);
+}
+END_TEST
+
+/* A path that is not there and whose last part has no dot is a page of the application; a name with a dot is a file that is missing. */
+static const struct { struct span path; const char *expected; } pages[] = {
+        { SPAN_LIT("users/7"), "<p>top" }, { SPAN_LIT("users/"), "<p>top" }, { SPAN_LIT("a.b/c"), "<p>top" }, { SPAN_LIT("empty/"), "<p>top" }, { SPAN_LIT("empty"), "<p>top" },
+        { SPAN_LIT("fifo"), "<p>top" }, { SPAN_LIT("hello.txt"), "hello, world\n" }, { SPAN_LIT("dir/"), "<p>dir" }, { SPAN_LIT("dir"), "->" },
+        { SPAN_LIT("app.js"), NULL }, { SPAN_LIT("users/7.json"), NULL }, { SPAN_LIT("../x"), NULL }, { SPAN_LIT(".git/x"), NULL }, { SPAN_LIT("link-outside.txt"), NULL },
 };
 
-static struct static_plan
-plan_for(const char *method, const char *fields, uint64_t size)
+START_TEST(fallback_stands_for_pages)
+{
+        struct static_root *r = opened((struct static_options){ .fallback = "index.html" }), *none = opened((struct static_options){ .fallback = "gone.html" });
+        const char *got = contents_of(r, pages[_i].path, false);
+        int fds = fd_count();
+
+        ck_assert_msg((got == NULL) == (pages[_i].expected == NULL) && (got == NULL || strcmp(got, pages[_i].expected) == 0), "\"%s\": %s", pages[_i].path.ptr,
+                      got != NULL ? got : "nothing");
+        ck_assert_ptr_null(contents_of(none, SPAN_LIT("users/7"), false));
+        ck_assert_int_eq(fd_count(), fds);
+        static_root_free(r);
+        static_root_free(none);
+}
+END_TEST
+
+START_TEST(listings_are_opened_by_threads)
+{
+        struct static_root *r = opened((struct static_options){ .listing = true });
+        struct static_found f;
+        int fds = fd_count();
+
+        ck_assert_str_eq(contents_of(r, SPAN_LIT("empty/"), false), "[]");
+        ck_assert_str_eq(contents_of(r, SPAN_LIT("empty"), false), "->");
+        ck_assert_str_eq(contents_of(r, SPAN_LIT("dir/"), false), "<p>dir");
+        ck_assert_ptr_null(contents_of(r, SPAN_LIT(".git/"), false));
+        ck_assert_int_eq(static_find(r, SPAN_LIT("empty/"), &nothing, true, &f), -EAGAIN);
+        ck_assert_int_eq(fd_count(), fds);
+        static_root_free(r);
+}
+END_TEST
+
+/* ---- precompressed siblings ------------------------------------------------------------------------------------------------------- */
+
+#define ENTRY(accept, coding) { accept, CODING_##coding }
+static const struct { const char *accept; enum coding expected; } siblings[] = {
+        ENTRY("gzip", GZIP), ENTRY("br", BR), ENTRY("gzip, br", BR), ENTRY("br;q=0.5, gzip", GZIP), ENTRY("gzip, deflate, br, zstd", BR), ENTRY("*", BR), ENTRY("zstd", IDENTITY),
+        ENTRY("identity", IDENTITY), ENTRY("gzip;q=0", IDENTITY), ENTRY("br;q=0, *;q=0.1, identity;q=0", GZIP), ENTRY("", IDENTITY), ENTRY("deflate", IDENTITY),
+};
+
+static void
+wish_for(const struct static_root *r, const char *accept, struct static_wish *ret)
 {
         static const struct http_limits lim = { 8192, 16384, 100 };
-        struct static_file f = { .fd = -1, .size = size, .mtime = MTIME, .etag = TAG, .type = "text/plain" };
         struct http_head h;
-        char text[1024];
-        int len = snprintf(text, sizeof text, "%s / HTTP/1.1\r\nHost: a\r\n%s\r\n", method, fields);
+        char text[512];
+        int len = snprintf(text, sizeof text, "GET / HTTP/1.1\r\nHost: a\r\nAccept-Encoding: %s\r\n\r\n", accept);
 
         http_head_init(&h);
         ck_assert_int_eq(http_head_parse(&h, text, (uint32_t)len, &lim), len);
-        return static_plan(&f, &h, text);
+        static_wish_of(r, &h, text, ret);
 }
 
-START_TEST(request_gets_its_plan)
+START_TEST(sibling_is_the_clients_choice)
 {
-        struct static_plan p = plan_for("GET", plans[_i].fields, 100);
+        struct static_root *r = opened((struct static_options){ .codings = { CODING_BR, CODING_GZIP, CODING_ZSTD }, .coding_count = 3 });
+        struct static_wish wish;
+        struct static_found f;
+        int fds = fd_count();
 
-        ck_assert_msg(p.status == plans[_i].status && p.length == plans[_i].length && (p.length == 0 || p.offset == plans[_i].offset), "%s: %u %llu+%llu", plans[_i].fields,
-                      p.status, (unsigned long long)p.offset, (unsigned long long)p.length);
-}
-END_TEST
-
-START_TEST(head_knows_no_ranges)
-{
-        struct static_plan p = plan_for("HEAD", "Range: bytes=1-2\r\n", 100);
-
-        ck_assert_uint_eq(p.status, 200);
-        ck_assert_uint_eq(p.length, 100);
-        ck_assert_uint_eq(plan_for("HEAD", "If-None-Match: " TAG "\r\n", 100).status, 304);
-        ck_assert_uint_eq(plan_for("POST", "If-None-Match: " TAG "\r\n", 100).status, 412);
-        ck_assert_uint_eq(plan_for("POST", "If-Modified-Since: " SAME "\r\n", 100).status, 200);
-}
-END_TEST
-
-START_TEST(empty_files_have_no_ranges)
-{
-        ck_assert_uint_eq(plan_for("GET", "Range: bytes=0-\r\n", 0).status, 416);
-        ck_assert_uint_eq(plan_for("GET", "Range: bytes=-5\r\n", 0).status, 200);
-        ck_assert_uint_eq(plan_for("GET", "Range: bytes=-0\r\n", 0).status, 416);
+        put_file("root/hello.txt.br", "as br");
+        put_file("root/hello.txt.gz", "as gz");
+        wish_for(r, siblings[_i].accept, &wish);
+        ck_assert_int_eq(static_find(r, SPAN_LIT("hello.txt"), &wish, false, &f), 0);
+        ck_assert_msg(f.coding == siblings[_i].expected, "\"%s\": %d", siblings[_i].accept, f.coding);
+        ck_assert(f.varies); /* whoever asks */
+        ck_assert_str_eq(f.type, "text/plain; charset=utf-8");
+        ck_assert_uint_eq(f.stamp.size, f.coding == CODING_IDENTITY ? 13 : 5);
+        close(f.fd);
+        ck_assert_int_eq(static_find(r, SPAN_LIT("dir/inner.css"), &wish, false, &f), 0);
+        ck_assert(f.coding == CODING_IDENTITY && !f.varies);
+        close(f.fd);
+        ck_assert_int_eq(fd_count(), fds);
+        static_root_free(r);
 }
 END_TEST
 
-/* ---- heads ------------------------------------------------------------------------------------------------------------------------------ */
-
-#define START(line) "HTTP/1.1 " line "\r\nServer: heart\r\nDate: Fri, 20 Nov 2026 12:01:00 GMT\r\n"
-#define VALIDATORS "Last-Modified: Fri, 20 Nov 2026 12:00:00 GMT\r\nETag: " TAG "\r\nCache-Control: max-age=3600\r\n"
-#define CONTENT "Content-Type: text/plain; charset=utf-8\r\nAccept-Ranges: bytes\r\n"
-static const struct { struct static_plan plan; const char *text; } heads[] = {
-        { { 200, 0, 100 }, START("200 OK") VALIDATORS CONTENT "Content-Length: 100\r\n\r\n" },
-        { { 206, 10, 20 }, START("206 Partial Content") VALIDATORS CONTENT "Content-Range: bytes 10-29/100\r\nContent-Length: 20\r\n\r\n" },
-        { { 304, 0, 0 }, START("304 Not Modified") VALIDATORS "\r\n" },
-        { { 412, 0, 0 }, START("412 Precondition Failed") "Content-Length: 0\r\n\r\n" },
-        { { 416, 0, 0 }, START("416 Range Not Satisfiable") "Content-Range: bytes */100\r\nContent-Length: 0\r\n\r\n" },
-};
-
-START_TEST(plan_has_its_head)
+START_TEST(old_siblings_are_not_used)
 {
-        struct static_file f = { .fd = -1, .size = 100, .mtime = MTIME, .etag = TAG, .type = "text/plain; charset=utf-8" };
-        struct out o = { 0 };
+        struct static_root *r = opened((struct static_options){ .codings = { CODING_GZIP }, .coding_count = 1 });
+        struct timespec older[2] = { { MTIME, 0 }, { MTIME, 4 } };
+        struct static_wish wish;
+        struct static_found f;
 
-        static_head(&o, &f, &heads[_i].plan, root, 1, true, &date);
-        out_add(&o, "", 1);
-        ck_assert_str_eq(o.buf, heads[_i].text);
-        out_fini(&o);
-}
-END_TEST
-
-START_TEST(last_modified_is_never_ahead_of_date)
-{
-        struct static_file f = { .fd = -1, .size = 1, .mtime = MTIME + 3600, .etag = TAG, .type = "text/plain" };
-        struct static_plan plan = { 200, 0, 1 };
-        struct out o = { 0 };
-
-        static_head(&o, &f, &plan, root, 0, false, &date);
-        out_add(&o, "", 1);
-        ck_assert_ptr_nonnull(strstr(o.buf, "Last-Modified: Fri, 20 Nov 2026 12:01:00 GMT\r\n"));
-        ck_assert_ptr_nonnull(strstr(o.buf, "Connection: close\r\n"));
-        out_fini(&o);
+        wish_for(r, "gzip", &wish);
+        put_file("root/hello.txt.gz", "as gz");
+        ck_assert_int_eq(utimensat(AT_FDCWD, at("root/hello.txt.gz"), older, 0), 0);
+        ck_assert_int_eq(static_find(r, SPAN_LIT("hello.txt"), &wish, false, &f), 0);
+        ck_assert(f.coding == CODING_IDENTITY && !f.varies);
+        close(f.fd);
+        ck_assert_int_eq(mkdir(at("root/zero.bin.gz"), 0755), 0); /* nor is what is no file */
+        ck_assert_int_eq(static_find(r, SPAN_LIT("zero.bin"), &wish, false, &f), 0);
+        ck_assert(f.coding == CODING_IDENTITY && !f.varies);
+        close(f.fd);
+        put_file("root/dir/index.html.gz", "as gz"); /* an index has siblings, too */
+        ck_assert_int_eq(static_find(r, SPAN_LIT("dir/"), &wish, false, &f), 0);
+        ck_assert(f.coding == CODING_GZIP && f.varies);
+        close(f.fd);
+        static_root_free(r);
 }
 END_TEST
 
@@ -476,7 +468,7 @@ int
 main(void)
 {
         Suite *s = suite_create("static");
-        TCase *t = tcase_create("files"), *plain = tcase_create("plans");
+        TCase *t = tcase_create("files");
 
         tcase_add_checked_fixture(t, setup, teardown);
         LOOP(t, path_opens_what_it_may, paths);
@@ -485,13 +477,12 @@ main(void)
         tcase_add_test(t, unreadable_is_nothing);
         tcase_add_test(t, file_is_described);
         tcase_add_test(t, root_must_be_a_folder);
-        LOOP(t, plan_has_its_head, heads);
-        tcase_add_test(t, last_modified_is_never_ahead_of_date);
-        LOOP(plain, name_says_the_type, types);
-        LOOP(plain, request_gets_its_plan, plans);
-        tcase_add_test(plain, head_knows_no_ranges);
-        tcase_add_test(plain, empty_files_have_no_ranges);
+        LOOP(t, links_lead_where_they_may, links);
+        tcase_add_test(t, dots_show_when_they_may);
+        LOOP(t, fallback_stands_for_pages, pages);
+        tcase_add_test(t, listings_are_opened_by_threads);
+        LOOP(t, sibling_is_the_clients_choice, siblings);
+        tcase_add_test(t, old_siblings_are_not_used);
         suite_add_tcase(s, t);
-        suite_add_tcase(s, plain);
         return run_suite(s);
 }
