@@ -19,9 +19,9 @@ const struct key_strs compress_types_usual = { (const char **)(uintptr_t)usual, 
 /* ---- building --------------------------------------------------------------------------------------------------------------------- */
 
 static void
-warn(const struct generation *g, struct diags *d, struct place at, const char *what)
+warn(const struct generation *g, struct diags *d, struct place at, const char *what, const char *lacks)
 {
-        diag_add(d, DIAG_WARNING, at, sources_line(&g->bundle.sources, at.file, at.line), NULL, "%s has no effect: this heart was built without it", what);
+        diag_add(d, DIAG_WARNING, at, sources_line(&g->bundle.sources, at.file, at.line), NULL, "%s has no effect: this heart was built without %s", what, lacks);
 }
 
 /* Those that are asked for, or all, as far as they are built in. */
@@ -38,10 +38,10 @@ take_encodings(const struct generation *g, struct diags *d, const struct route_c
                 if (encoder_built(coding))
                         c->offered[c->offered_count++] = coding;
                 else if (count > 0 && own)
-                        warn(g, d, from->encodings.places[i], name);
+                        warn(g, d, from->encodings.places[i], name, "it");
         }
         if (c->offered_count == 0 && own && count == 0)
-                warn(g, d, from->place, "compress");
+                warn(g, d, from->place, "compress", "zlib, brotli and zstd");
 }
 
 int
