@@ -6,10 +6,12 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -72,6 +74,30 @@ check_user(struct keys_reader *r, const struct key *k, const struct yaml_node *n
         if (*name != '\0' && (r->sources->complete || geteuid() != 0 || getpwnam(name) != NULL))
                 return 0;
         keys_error(r, n, NULL, "\"%s\": there is no user \"%s\" here", k->name, name);
+        return -EINVAL;
+}
+
+/* As above. The folder itself may be missing, the first body makes it, but not the one that it lies in. */
+static int
+check_spool(struct keys_reader *r, const struct key *k, const struct yaml_node *n, void *field)
+{
+        const char *path = *(const char *const *)field, *slash = strrchr(path, '/');
+        char parent[PATH_MAX];
+        struct stat st;
+
+        assert(slash != NULL); /* paths are absolute by now */
+        if (r->sources->complete)
+                return 0;
+        if (stat(path, &st) == 0) {
+                if (S_ISDIR(st.st_mode))
+                        return 0;
+                keys_error(r, n, NULL, "\"%s\": \"%s\" is no folder", k->name, path);
+                return -EINVAL;
+        }
+        snprintf(parent, sizeof(parent), "%.*s", slash == path ? 1 : (int)(slash - path), path);
+        if (stat(parent, &st) == 0 && S_ISDIR(st.st_mode))
+                return 0;
+        keys_error(r, n, "make it, or name another", "\"%s\": there is no folder \"%s\"", k->name, parent);
         return -EINVAL;
 }
 

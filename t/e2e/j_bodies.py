@@ -342,7 +342,8 @@ class Bodies(Case):
         self.assertEqual(server.request("POST", "/", (), body).text, told(body, len(body)), "it lives, and serves what fits")
 
     def test_a_folder_that_is_none_is_503(self) -> None:
-        server = self.app("spool: {path: routes.yaml}")
+        server = self.app("spool: {path: later}")
+        server.write("later", "a file where the folder was to be")
         self.assertEqual(server.request("POST", "/", (), b"x" * 200_000).status, 503)
         server.wait_log("Not a directory; answering 503")
         self.assertEqual(server.request("POST", "/", (), b"x" * 20_000).status, 200, "short ones need no disk")
