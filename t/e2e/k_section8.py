@@ -231,6 +231,16 @@ class Limits(Row):
             self.assertEqual(c.get("/other").status, 200, "429 does not cost the connection, nor other routes")
 
 
+class InFlight(Row):
+    def test_too_many_at_once_is_503(self) -> None:
+        server = self.app("processes: 2, threads: 2", "limits: {in_flight: 1}\nqueue: {timeout: 300ms}")
+        with server.client() as slow, server.client() as c:
+            self.asleep(server, slow, 1.5)
+            self.assert_busy(c.get("/"))
+            self.assertEqual(slow.response().status, 200)
+            self.assertEqual(c.get("/").status, 200)
+
+
 class Expect(Row):
     def test_100_when_the_handler_first_wants_the_body(self) -> None:
         server = self.app()

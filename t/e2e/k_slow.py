@@ -2,6 +2,8 @@
 """k_slow.py - slow clients of every kind: each is given its time and no more, none holds what others need. t/bench/slow.py does the same with thousands and a clock."""
 from __future__ import annotations
 
+import gzip
+import random
 import select
 import socket
 import ssl
@@ -201,10 +203,14 @@ class Kept(Case):
     """Answers of Python that wait on disk for slow clients (limits.answer_buffer)."""
 
     APP = """
+import random
 def application(environ, start_response):
     count = int(environ["QUERY_STRING"] or 10)
-    data = b"".join(b"%09d " % at for at in range(0, count, 10))[:count]
     kind = environ["PATH_INFO"]
+    if kind == "/noise":
+        data = random.Random(4).randbytes(count)
+    else:
+        data = b"".join(b"%09d " % at for at in range(0, count, 10))[:count]
     start_response("200 OK", [("Content-Type", "text/plain")] + ([("Content-Length", str(count + 5))] if kind == "/short" else []))
     if kind == "/list":
         return [data]
@@ -230,14 +236,14 @@ routes: [{{path: "/{{rest:path}}", app: app}}]
 {more}
 """, {"app.py": self.APP, "one.pem": cert, "one.key": key})
 
-    def ask(self, server: harness.Server, target: str, version: str = "1.1", tls: bool = False) -> Client:
+    def ask(self, server: harness.Server, target: str, version: str = "1.1", tls: bool = False, more: str = "") -> Client:
         sock = socket.socket()
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
         sock.settimeout(harness.PATIENCE_S)
         sock.connect(("127.0.0.1", server.ports[1 if tls else 0]))
         client = Client.__new__(Client)
         client.sock, client.buffer, client.host = d_tls.context().wrap_socket(sock, server_hostname="one.example") if tls else sock, b"", "a"
-        client.send(f"GET {target} HTTP/{version}\r\nHost: a\r\n\r\n".encode())
+        client.send(f"GET {target} HTTP/{version}\r\nHost: a\r\n{more}\r\n".encode())
         return client
 
     def test_the_pyworker_is_free_at_once(self) -> None:
@@ -273,6 +279,14 @@ routes: [{{path: "/{{rest:path}}", app: app}}]
                 self.assertEqual(found.partition(b"\r\n\r\n")[2], pattern(self.COUNT))
                 self.assertGreater(server.counter("spool_opened"), 0)
                 client.close()
+
+    def test_compressed_on_its_way(self) -> None:
+        server = self.kept("answer_buffer: 4m, send_timeout: 60s", "compress: {min: 1k}")
+        client = self.ask(server, f"/noise?{self.COUNT}", more="Accept-Encoding: gzip\r\n")
+        harness.until("some is kept", lambda: server.counter("spool_opened") == 1)
+        answer = client.response()
+        self.assertEqual(answer.header("content-encoding"), "gzip")
+        self.assertEqual(gzip.decompress(answer.body), random.Random(4).randbytes(self.COUNT))
 
     def test_past_its_bounds_the_pyworker_waits(self) -> None:
         for limits, more, files in (("answer_buffer: 0, send_timeout: 60s", "", 0), ("answer_buffer: 1m, send_timeout: 60s", "", 1),
