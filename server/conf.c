@@ -95,8 +95,8 @@ check_spool(struct keys_reader *r, const struct key *k, const struct yaml_node *
                 return -EINVAL;
         }
         snprintf(parent, sizeof(parent), "%.*s", slash == path ? 1 : (int)(slash - path), path);
-        if (stat(parent, &st) == 0 && S_ISDIR(st.st_mode))
-                return 0;
+        if (stat(parent, &st) == 0 ? S_ISDIR(st.st_mode) : errno != ENOENT && errno != ENOTDIR)
+                return 0; /* also where it may not be looked at: heartctl check is anybody's */
         keys_error(r, n, "make it, or name another", "\"%s\": there is no folder \"%s\"", k->name, parent);
         return -EINVAL;
 }
