@@ -1,14 +1,15 @@
 /* aside.c - work that must not take the processor away from requests.
  * SPDX-License-Identifier: MIT
- * From: reload.c in the master and worker.c's main thread.   To: a thread that lives for one call.   Any thread may call. */
+ * From: building.c in the master and worker.c's main thread.   To: a thread that lives for one call.   Any thread may call. */
 #include "aside.h"
 
 #include <pthread.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 
 #define ASIDE_NICE 10
 
-struct aside { void (*fn)(void *arg); void *arg; };
+struct aside { void (*fn)(void *arg); void *arg; pthread_t thread; };
 
 static void *
 aside_main(void *p)
@@ -20,15 +21,32 @@ aside_main(void *p)
         return NULL;
 }
 
+struct aside *
+aside_start(void (*fn)(void *arg), void *arg)
+{
+        struct aside *a = malloc(sizeof *a);
+
+        if (a != NULL) {
+                *a = (struct aside){ .fn = fn, .arg = arg };
+                if (pthread_create(&a->thread, NULL, aside_main, a) == 0)
+                        return a;
+                free(a);
+        }
+        fn(arg);
+        return NULL;
+}
+
+void
+aside_join(struct aside *a)
+{
+        if (a == NULL)
+                return;
+        (void)pthread_join(a->thread, NULL);
+        free(a);
+}
+
 void
 aside_run(void (*fn)(void *arg), void *arg)
 {
-        struct aside a = { fn, arg };
-        pthread_t thread;
-
-        if (pthread_create(&thread, NULL, aside_main, &a) != 0) {
-                fn(arg);
-                return;
-        }
-        (void)pthread_join(thread, NULL);
+        aside_join(aside_start(fn, arg));
 }

@@ -8,4 +8,9 @@
  * For generations: building or freeing one of ten thousand routes is tens of milliseconds of work, which on a busy core would come before somebody's request. */
 void aside_run(void (*fn)(void *arg), void *arg);
 
+/* The same without waiting. NULL: no thread could be had, fn has run here and is over. Else aside_join, once; NULL is fine there. */
+struct aside;
+struct aside *aside_start(void (*fn)(void *arg), void *arg);
+void aside_join(struct aside *a);
+
 #endif

@@ -1,5 +1,5 @@
-/* master.h - the first process: it owns listeners, the queue of accepted sockets, and every other process. One thread, one epoll; nothing in it waits for another process or a
- * client. It does wait while a generation is read and built: about 0.1 s with 10,000 routes, when new connections stay in the listeners' backlog (README.md, "Limits").
+/* master.h - the first process: it owns listeners, the queue of accepted sockets, and every other process. One epoll, one thread but for a moment in each reload (building.h); nothing in it
+ * waits for another process or a client.
  * SPDX-License-Identifier: MIT
  * Files: master.c (signals, start and stop), events.c, roles.c (the role table: workers and pyworkers as rows; fork, reap, restart with back-off),
  * workers.c seat.c seat_talk.c handout.c (how many workers; what the master knows of each, says to it and hands to it), listen.c, refuse.c, sockq.c, pool*.c (apps' pyworkers), reload.c (PREPARE and COMMIT as a state machine), ctl.c (the control socket).
@@ -51,6 +51,7 @@ struct master {
         char user_name[64];             /* of uid, when drop */
         uint64_t open_files;            /* the soft limit that heartd was started with: pyworkers get it back; 0: none */
         bool stopping;
+        bool building;                  /* a thread makes a generation (building.h): no worker may be forked now */
         uint64_t started_ms;
         struct events *_events;         /* events.c's own */
         struct children *_children;     /* roles.c's own */

@@ -1,7 +1,7 @@
 /* reload.c - PREPARE and COMMIT: from the file on disk to a generation that every loop serves, or to findings and nothing changed.
  * SPDX-License-Identifier: MIT
  * From: master.c (start, SIGHUP), ctl.c (heartctl), pool.c (an app that came up late).   To: listen.c, pool.c, workers.c, the board.
- * Runs in: the master; every wait is an event or a timer, nothing blocks.
+ * Runs in: the master; every wait is an event or a timer, nothing blocks. READ and BUILD make a generation beside the loop (building.h).
  *
  *   READ -> LISTEN -> CHANGED? -> START -> BUILD -> PREPARE -> COMMIT        each step may go to `refuse`, which undoes all that was done
  *   file,   new      ask the     pools    routes    every      one store,
@@ -20,11 +20,13 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "building.h"
 #include "ctl.h"
 #include "in_flight_table.h"
 #include "json.h"
 #include "log.h"
 #include "pool.h"
+#include "seat.h"
 
 #define READY_MS 10000
 #define LOOK_MS 50            /* how often PREPARE looks for workers that were born meanwhile */
@@ -32,7 +34,7 @@
 #define TICKET_SECRET "tls-ticket-secret"
 #define TICKET_SECRET_BYTES 32
 
-enum step { STEP_NONE, STEP_CHANGED, STEP_START, STEP_PREPARE };
+enum step { STEP_NONE, STEP_CHANGED, STEP_START, STEP_BUILD, STEP_PREPARE };
 
 struct request {
         struct request *next;
@@ -61,6 +63,8 @@ struct reload {
         enum step step;
         uint64_t number, begun_ms;
         struct diags diags;
+        struct building *building; /* READ and BUILD: look or next in the making; diags or built are its thread's meanwhile */
+        struct diags built;        /* BUILD's findings */
         struct generation *look;   /* conf and routes as the file has them; its bundle becomes the one that is sent */
         struct generation *next;   /* built out of that bundle, as every worker does it */
         int bundle_fd;
@@ -212,6 +216,12 @@ refuse(struct master *m, const char *fmt, ...)
         struct reload *r = m->reload;
         char error[512];
         va_list ap;
+
+        if (r->building) { /* only when the server leaves */
+                building_cancel(r->building);
+                r->building = NULL;
+                diags_fini(&r->built);
+        }
 
         va_start(ap, fmt);
         vsnprintf(error, sizeof error, fmt, ap);
@@ -368,29 +378,15 @@ keep_findings(struct reload *r, struct diags *later, bool failed)
 }
 
 static void
-step_build(struct master *m)
+on_next_built(struct master *m, int e, struct generation *g)
 {
         struct reload *r = m->reload;
-        struct bundle sent;
-        struct diags d;
         uint64_t ids[IN_FLIGHT_LIMITERS];
-        int e;
 
-        if (r->look->bundle.app_count != app_count(r)) {
-                refuse(m, "the bundle has %zu apps, the file %zu", r->look->bundle.app_count, app_count(r));
-                return;
-        }
-        /* Written and read back: what the master builds is byte for byte what the workers build. */
-        if ((e = fill_bundle(r, &r->look->bundle)) < 0 || (e = bundle_write(&r->look->bundle, &r->bundle_fd)) < 0) {
-                refuse(m, "the bundle cannot be written: %s", strerror(-e));
-                return;
-        }
-        diags_init(&d);
-        bundle_init(&sent);
-        if ((e = bundle_read(&sent, r->bundle_fd)) == 0)
-                e = generation_build_aside(&sent, true, &d, &r->next);
-        bundle_fini(&sent);
-        keep_findings(r, &d, e < 0);
+        r->building = NULL;
+        r->next = g;
+        keep_findings(r, &r->built, e < 0);
+        workers_settle(m);
         if (e < 0) {
                 refuse(m, e == -EINVAL ? "the routes of its apps do not fit together: %zu errors" : "it cannot be built (%zu errors): out of memory",
                        r->diags.error_count);
@@ -409,6 +405,34 @@ step_build(struct master *m)
                 refuse(m, "out of memory");
         else
                 look_at_workers(m);
+}
+
+static void
+step_build(struct master *m)
+{
+        struct reload *r = m->reload;
+        struct bundle sent;
+        int e;
+
+        if (r->look->bundle.app_count != app_count(r)) {
+                refuse(m, "the bundle has %zu apps, the file %zu", r->look->bundle.app_count, app_count(r));
+                return;
+        }
+        /* Written and read back: what the master builds is byte for byte what the workers build. */
+        if ((e = fill_bundle(r, &r->look->bundle)) < 0 || (e = bundle_write(&r->look->bundle, &r->bundle_fd)) < 0) {
+                refuse(m, "the bundle cannot be written: %s", strerror(-e));
+                return;
+        }
+        r->step = STEP_BUILD;
+        bundle_init(&sent);
+        diags_init(&r->built);
+        if ((e = bundle_read(&sent, r->bundle_fd)) == 0)
+                e = building_start(m, &sent, &r->built, on_next_built, &r->building);
+        bundle_fini(&sent);
+        if (e < 0) {
+                diags_fini(&r->built);
+                refuse(m, "it cannot be built: %s", strerror(-e));
+        }
 }
 
 /* ---- START: pools for the apps that changed -------------------------------------------------------------------------------------------------- */
@@ -561,19 +585,13 @@ restart_is_known(struct master *m, const char *app)
 }
 
 static void
-run(struct master *m)
+on_look_built(struct master *m, int e, struct generation *g)
 {
         struct reload *r = m->reload;
-        struct bundle b;
-        int e;
 
-        /* The router is built although the apps' own routes are not known yet: what is wrong with the file is said before anything is bound or started. */
-        bundle_init(&b);
-        if ((e = bundle_read_files(&b, m->conf_file, &r->diags)) == 0) {
-                b.number = r->number;
-                e = generation_build_aside(&b, true, &r->diags, &r->look);
-        }
-        bundle_fini(&b);
+        r->building = NULL;
+        r->look = g;
+        workers_settle(m);
         if (e < 0) {
                 refuse(m, "%s: %s", m->conf_file, e == -EINVAL ? "it has errors" : strerror(-e));
                 return;
@@ -592,6 +610,25 @@ run(struct master *m)
         }
         r->listening = true;
         step_changed(m);
+}
+
+static void
+run(struct master *m)
+{
+        struct reload *r = m->reload;
+        struct bundle b;
+        int e;
+
+        /* The router is built although the apps' own routes are not known yet: what is wrong with the file is said before anything is bound or started. */
+        bundle_init(&b);
+        diags_init(&r->built);
+        if ((e = bundle_read_files(&b, m->conf_file, &r->diags)) == 0) {
+                b.number = r->number;
+                e = building_start(m, &b, &r->diags, on_look_built, &r->building);
+        }
+        bundle_fini(&b);
+        if (e < 0)
+                refuse(m, "%s: %s", m->conf_file, e == -EINVAL ? "it has errors" : strerror(-e));
 }
 
 static void

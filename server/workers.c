@@ -76,8 +76,8 @@ workers_settle(struct master *m)
         uint32_t current = 0, ready = 0;
         struct seat *s;
 
-        if (w->target == 0 || w->drained)
-                return;
+        if (w->target == 0 || w->drained || m->building)
+                return; /* reload.c calls again */
         for (uint32_t i = 0; i < WORKERS_MAX; i++) {
                 current += is_current(w, &w->seats[i]);
                 ready += is_current(w, &w->seats[i]) && seat_ready(&w->seats[i]);

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
+import time
 
 import harness
 from harness import SANITIZED, Case, Load
@@ -67,6 +69,32 @@ class Reloads(Case):
                 server.reload()
                 self.assertEqual((server.get(f"/only-{number}").text, server.get("/").text), ("only", f"native {number}"))
         self.assertEqual(load.failures, [])
+
+    def test_many_routes_are_built_beside_the_masters_loop(self) -> None:
+        """While a generation is made the master goes on: connections are handed out, a worker that dies meanwhile is replaced, and it can leave."""
+        routes = "".join(f"  - {{path: '/r{i}/{{id:int}}', respond: {{body: '{i}'}}}}\n" for i in range(300 if SANITIZED else 10000))
+        config = "routes:\n  - {path: /number, respond: {body: '%d'}}\n" + routes
+        server = self.serve(config % 0)
+        for number in range(1, 6):
+            server.configure(config % number)
+            reload = threading.Thread(target=server.reload)
+            reload.start()
+            worker = server.workers()[0]
+            os.kill(worker, signal.SIGKILL)
+            longest = 0.0
+            while reload.is_alive():
+                began = time.monotonic()
+                try:
+                    self.assertIn(server.get("/number").text, (str(number - 1), str(number)))
+                except (harness.Closed, ConnectionResetError):
+                    pass  # it was in the worker that died
+                longest = max(longest, time.monotonic() - began)
+            reload.join()
+            print(f"a new connection's longest wait in a reload with a worker killed: {longest * 1000:.0f} ms")
+            harness.until("the worker is replaced", lambda: len(server.workers()) == 2 and worker not in server.workers())
+            self.assertEqual(server.get("/number").text, str(number))
+        server.configure(config % 6)
+        os.kill(server.pid, signal.SIGHUP)  # and it leaves, in the middle of that
 
 
 if __name__ == "__main__":
