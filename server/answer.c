@@ -136,18 +136,6 @@ answer_head(struct request *r, const uint8_t *payload, size_t len, bool end)
         return answer_body(r, (struct span){ a.body.ptr, a.body.len });
 }
 
-/* Compressed, an answer takes the room of what came out: its maker need not wait for the rest to be read, it is gone. */
-static void
-ack_compressed(struct request *r)
-{
-        uint32_t held = (uint32_t)out_len(r->out);
-
-        if (r->unacked > held) {
-                lane_ack(r, r->unacked - held);
-                r->unacked = held;
-        }
-}
-
 int
 answer_body(struct request *r, struct span bytes)
 {
@@ -177,8 +165,6 @@ answer_body(struct request *r, struct span bytes)
         }
         outgoing_body(r, bytes);
         r->unacked += (uint32_t)all.len;
-        if (r->encoder != NULL)
-                ack_compressed(r);
         return 0;
 }
 

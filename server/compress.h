@@ -1,12 +1,15 @@
 /* compress.h - `compress:` made ready: which answers may be compressed, and with what for this client.
  * SPDX-License-Identifier: MIT
  * Part of a policy, in its generation's arena; constant, shared by loops. Decides; outgoing.c does, with encoder.h.
+ * Limits: a body that is made in one piece and longer than COMPRESS_WHOLE_MAX goes out as it is, since it would hold up its loop (files are compressed as they are sent).
  * Left alone whatever the keys say: 204, 205, 206, 304; answers with Content-Encoding, Content-Range, a digest of their bytes, or Cache-Control: no-transform; event streams. */
 #ifndef HEART_COMPRESS_H
 #define HEART_COMPRESS_H
 
 #include "accept_encoding.h"
 #include "generation.h"
+
+#define COMPRESS_WHOLE_MAX (256u << 10)
 
 struct compress {
         enum coding offered[CODING_COUNT]; /* the preferred one first */

@@ -25,6 +25,7 @@
 #define WARM_MS 1000            /* a file that was all in memory is taken to be for this long */
 #define FEED_PIECE (32u << 10)
 #define FEED_HIGH (64u << 10)   /* bytes waiting in conn->out past which no more is fed */
+#define FEED_TURN (256u << 10)  /* bytes of the file fed in one turn of the loop: of blanks, megabytes make no more than FEED_HIGH */
 
 /* ---- parts ------------------------------------------------------------------------------------------------------------------------ */
 
@@ -285,6 +286,14 @@ feed(struct request *r, uint64_t len)
 
         if (out_len(&r->conn->out) > FEED_HIGH)
                 return 0;
+        if (s->turn_us != r->conn->loop->now_us) {
+                s->turn_us = r->conn->loop->now_us;
+                s->turned = 0;
+        }
+        if (s->turned >= FEED_TURN) {
+                loop_ready(r->conn->loop, r->conn); /* others first */
+                return 0;
+        }
         len = len < sizeof piece ? len : sizeof piece;
         if (s->file->fd < 0) {
                 outgoing_body(r, (struct span){ s->file->ready.body + s->offset, (size_t)len });
@@ -299,6 +308,7 @@ feed(struct request *r, uint64_t len)
         }
         s->offset += (uint64_t)n;
         s->left -= (uint64_t)n;
+        s->turned += (uint32_t)n;
         return 1;
 }
 

@@ -17,6 +17,8 @@ struct file_send {
         uint64_t offset, left;    /* of the run of bytes being sent */
         uint64_t warm;            /* the bytes up to here were in memory when we looked last */
         struct file_parts *parts; /* NULL: one run and no more */
+        uint64_t turn_us;         /* fed: loop clock of this turn, */
+        uint32_t turned;          /* and the bytes of the file that went in it */
         bool fed;                 /* the body is being changed on its way: it goes through outgoing_body, not by sendfile */
 };
 

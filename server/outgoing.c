@@ -5,6 +5,7 @@
 
 #include <assert.h>
 
+#include "compress.h"
 #include "cors.h"
 #include "header_edits.h"
 
@@ -80,7 +81,7 @@ outgoing_whole(struct outgoing *h, const struct span *parts, size_t count)
                 length += parts[i].len;
         if (h->policy->compress != NULL) {
                 coding = kind == BODY_LENGTH ? coding_choose(h, length) : CODING_IDENTITY;
-                if (coding != CODING_IDENTITY)
+                if (coding != CODING_IDENTITY && length <= COMPRESS_WHOLE_MAX)
                         coded = coding_whole(h, coding, parts, count, length);
                 if (coded.ptr != NULL)
                         parts = &coded, count = 1, length = coded.len;

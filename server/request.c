@@ -579,6 +579,19 @@ request_written(struct request *r)
 
 /* ---- going on ----------------------------------------------------------------------------------------------------------- */
 
+/* Compressed, an answer takes the room of what came out: its maker need not wait for the rest to be read, it is gone. Once a turn and not with each record, so that a maker
+ * which is faster than the compressor cannot keep the loop to itself: a turn takes what a window holds. */
+static void
+ack_compressed(struct request *r)
+{
+        uint32_t held = (uint32_t)out_len(r->out);
+
+        if (r->unacked > held && r->lane != NULL) {
+                lane_ack(r, r->unacked - held);
+                r->unacked = held;
+        }
+}
+
 bool
 request_step(struct request *r)
 {
@@ -607,6 +620,8 @@ request_step(struct request *r)
         if (r->answer == ANSWER_STARTED && r->file.file == NULL && r->lane == NULL)
                 request_answer_complete(r); /* a file that is out, or a head without more to come */
         over = answer_keep(r);
+        if (r->encoder != NULL)
+                ack_compressed(r);
         if (r->unflushed && r->kept == NULL && out_len(&r->conn->out) < UNFLUSHED_BELOW)
                 outgoing_flush(r);
         return over && r->answer == ANSWER_COMPLETE && r->body == BODY_STATE_NONE;

@@ -5,6 +5,7 @@ Bodies are undone by Python's zlib and by the programs brotli and zstd. What hea
 """
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import subprocess
@@ -217,6 +218,100 @@ routes:
         counters = self.server.status()["counters"]
         self.assertGreater(counters["answers_compressed"], 0)
         self.assertEqual(counters["encoders_taken"], counters["encoders_given"])
+
+
+class Files(Served):
+    """Compressed on the fly: small files whole, large ones as they are sent. Files that lie beside with .gz and the like are a_static.py's."""
+
+    CONFIG = f"""
+workers: {{processes: 1}}
+compress: {{encodings: {json.dumps(CODINGS or ["gzip"])}}}
+routes:
+  - {{path: "/ready/{{file:path}}", static: {{root: site, precompressed: [gzip]}}}}
+  - {{path: "/{{file:path}}", static: {{root: site}}}}
+"""
+    LARGE = b"".join(b"%d bottles of beer on the wall\n" % (i * i) for i in range(60000))  # 2 MB
+    BLANKS = bytes(30 << 20)  # 1000 to 1
+    FILES = {"site/small.txt": WHOLE, "site/large.txt": LARGE, "site/blanks.txt": BLANKS, "site/tiny.txt": b"tiny", "site/image.png": WHOLE, "site/empty.txt": b"",
+             "site/both.txt": WHOLE, "site/both.txt.gz": gzip.compress(WHOLE)}
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        if not CODINGS:
+            raise cls.skipTest(cls(), "heartd was built without zlib, brotli and zstd")
+        super().setUpClass()
+
+    def take(self, target: str, accept: Optional[str], *more: Tuple[str, str], method: str = "GET") -> Answer:
+        return self.server.request(method, target, ([("Accept-Encoding", accept)] if accept else []) + list(more))
+
+    def test_files_of_all_sizes(self) -> None:
+        for coding in CODINGS:
+            for name, plain in (("/small.txt", WHOLE), ("/large.txt", self.LARGE), ("/blanks.txt", self.BLANKS)):
+                with self.subTest(coding=coding, name=name):
+                    answer = self.take(name, coding)
+                    self.assertEqual((answer.status, answer.header("content-encoding"), answer.header("vary"), answer.header("accept-ranges")), (200, coding, "Accept-Encoding", None))
+                    self.assertEqual(answer.header("content-length"), str(len(answer.body)) if name == "/small.txt" else None)
+                    self.assertTrue((answer.header("etag") or "").startswith('W/"'))
+                    self.assertTrue(decoded(coding, answer.body) == plain)
+                    head = self.take(name, coding, method="HEAD")
+                    self.assertEqual([h for h in head.headers if h[0] != "date"], [h for h in answer.headers if h[0] != "date"])
+            for name, plain in (("/tiny.txt", b"tiny"), ("/image.png", WHOLE), ("/empty.txt", b"")):
+                answer = self.take(name, coding)
+                self.assertEqual((answer.header("content-encoding"), answer.header("vary"), answer.header("accept-ranges"), answer.body), (None, None, "bytes", plain))
+
+    def test_old_clients(self) -> None:
+        for name, plain in (("/small.txt", WHOLE), ("/large.txt", self.LARGE)):
+            with self.server.client() as client:
+                answer = client.request("GET", name, [("Accept-Encoding", CODINGS[0])], version="1.0")
+                self.assertTrue(decoded(CODINGS[0], answer.body) == plain)
+
+    def test_validators_match_both_ways(self) -> None:
+        """If-None-Match compares weakly (RFC 9110, 13.1.2), so either tag is confirmed; If-Range and If-Match do not (13.1.1, 13.1.5)."""
+        for name in ("/small.txt", "/large.txt"):
+            weak, strong = self.take(name, CODINGS[0]).header("etag"), self.take(name, None).header("etag")
+            assert weak and strong
+            self.assertEqual(weak, "W/" + strong)
+            for accept in (CODINGS[0], None):
+                for tag in (weak, strong):
+                    answer = self.take(name, accept, ("If-None-Match", tag))
+                    self.assertEqual((answer.status, answer.header("etag"), answer.header("vary"), answer.header("content-encoding")), (304, tag, "Accept-Encoding", None))
+                self.assertEqual(self.take(name, accept, ("If-Match", weak)).status, 412)
+                answer = self.take(name, accept, ("Range", "bytes=5-9"), ("If-Range", weak))
+                self.assertEqual((answer.status, answer.header("content-encoding")), (200, accept))
+
+    def test_parts_are_of_the_file_itself(self) -> None:
+        answer = self.take("/large.txt", CODINGS[0], ("Range", "bytes=100000-100099"))
+        self.assertEqual((answer.status, answer.header("content-encoding"), answer.body), (206, None, self.LARGE[100000:100100]))
+        answer = self.take("/large.txt", CODINGS[0], ("Range", "bytes=0-4,100000-100004"))
+        self.assertEqual((answer.status, answer.header("content-encoding")), (206, None))
+        self.assertIn(self.LARGE[100000:100005], answer.body)
+
+    def test_what_lies_ready_is_not_done_again(self) -> None:
+        if "gzip" in CODINGS:
+            answer = self.take("/ready/both.txt", "gzip")
+            self.assertEqual((answer.header("content-encoding"), answer.header("vary"), decoded("gzip", answer.body)), ("gzip", "Accept-Encoding", WHOLE))
+            self.assertFalse((answer.header("etag") or "W").startswith("W"))
+        for coding in CODINGS:
+            answer = self.take("/ready/small.txt", coding)
+            self.assertEqual((answer.header("content-encoding"), decoded(coding, answer.body)), (coding, WHOLE))
+
+    def test_a_large_file_does_not_hold_the_loop(self) -> None:
+        """One loop compresses 30 MB for one client; another's answers come between: the first is far from done when ten of them are there."""
+        with self.server.client() as slow, self.server.client() as quick:
+            slow.send(f"GET /blanks.txt HTTP/1.1\r\nHost: a\r\nAccept-Encoding: {CODINGS[0]}\r\n\r\n".encode())
+            chunks = slow.chunks() if slow.head().status == 200 else iter(())
+            next(chunks)
+            for _ in range(10):
+                self.assertEqual(quick.get("/tiny.txt").body, b"tiny")
+            rest = sum(len(chunk) for chunk in chunks)
+            self.assertGreater(rest, 0)
+
+    def test_clients_that_leave(self) -> None:
+        for _ in range(20):
+            with self.server.client() as client:
+                client.send(f"GET /blanks.txt HTTP/1.1\r\nHost: a\r\nAccept-Encoding: {CODINGS[0]}\r\n\r\n".encode())
+                client.head()
+        until("streams given back", lambda: self.server.counter("encoders_taken") == self.server.counter("encoders_given"))
 
 
 class Pieces(Case):
