@@ -37,6 +37,7 @@ struct conf_listener {
         socklen_t addr_len;
         bool any;                       /* every address, IPv4 and IPv6: [::] with V6ONLY off; 0.0.0.0 where there is no IPv6 */
         bool has_tls;
+        bool proxy_protocol;            /* a header of the PROXY protocol comes first */
         struct conf_tls tls;
         struct conf_limits limits;      /* whole: what the listener does not say is conf.limits */
 };
@@ -68,7 +69,7 @@ struct conf_open_files { uint32_t size; uint64_t memory, valid_ms, idle_ms; };
 struct conf_access_log { const char *path; /* NULL: off; "-": stderr */ uint32_t format; };
 struct conf_error_log  { const char *path; uint32_t level; /* index in LOG_LEVELS */ };
 struct conf_rates { uint64_t memory; };
-enum proxy_header { PROXY_HEADER_ANY, PROXY_HEADER_X, PROXY_HEADER_FORWARDED }; /* in the order of the words of `proxy_header` */
+enum trusted_fields { PROXY_HEADER_ANY, PROXY_HEADER_X, PROXY_HEADER_FORWARDED }; /* in the order of the words of `proxy_header` */
 struct conf_trusted { struct key_strs proxies; const struct route_net *nets; /* as many */ };
 struct conf_logs { struct conf_access_log access; struct conf_error_log error; };
 
@@ -82,7 +83,7 @@ struct conf {
         struct conf_queue queue;
         struct conf_limits limits;
         struct conf_spool spool;
-        uint32_t proxy_header;          /* enum proxy_header */
+        uint32_t proxy_header;          /* enum trusted_fields */
         struct conf_mime mime;
         struct conf_open_files open_files;
         uint64_t drain_timeout_ms;

@@ -428,6 +428,10 @@ conf_check(struct keys_reader *r, const struct yaml_node *root, struct conf *c)
         access = yaml_get(root, "access");
         if (access != NULL && access->kind == YAML_NULL)
                 conf_finding(r, DIAG_ERROR, access->place, "to let everybody in write deny: []", "\"access\" holds neither \"allow\" nor \"deny\"");
+        for (size_t i = 0; i < c->listeners.count; i++)
+                if (conf_listener_at(c, i)->proxy_protocol && c->trusted.proxies.count == 0)
+                        conf_finding(r, DIAG_ERROR, conf_listener_at(c, i)->place, "add trusted_proxies: [10.0.0.0/8]", "listener \"%s\" has \"proxy_protocol\" and nobody is trusted to speak it",
+                                     conf_listener_at(c, i)->name);
         check_routes(r, yaml_get(root, "routes"), c);
         check_in_flight(r, c);
         vars_check_conf(r, c);

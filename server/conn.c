@@ -16,6 +16,7 @@
 
 #include "lane.h"
 #include "log.h"
+#include "proxy_protocol.h"
 #include "request.h"
 
 #define LINGER_MS 2000       /* how long a client may take to read its last answer before the descriptor goes */
@@ -24,7 +25,7 @@
 #define ROOMY_MS 1000        /* in this time is fast */
 #define REQUESTS_PER_STEP 64 /* pipelined requests answered before other connections have their turn */
 
-static const char *const state_names[] = { "handshake", "idle", "head", "request", "flush", "linger", "closed" };
+static const char *const state_names[] = { "handshake", "idle", "head", "request", "flush", "linger", "proxy", "closed" };
 
 /* Legal steps: row from, bit to. */
 static const uint8_t legal[] = {
@@ -34,6 +35,7 @@ static const uint8_t legal[] = {
         [CONN_REQUEST] = 1 << CONN_IDLE | 1 << CONN_FLUSH | 1 << CONN_CLOSED,
         [CONN_FLUSH] = 1 << CONN_LINGER | 1 << CONN_CLOSED,
         [CONN_LINGER] = 1 << CONN_CLOSED,
+        [CONN_PROXY] = 1 << CONN_HANDSHAKE | 1 << CONN_IDLE | 1 << CONN_CLOSED,
         [CONN_CLOSED] = 0,
 };
 
@@ -197,6 +199,8 @@ conn_adopt(struct loop *l, int fd, const struct msg_socket *s)
         c->readable = c->writable = true;
         if (start_tls(c, s->flags) < 0)
                 goto fail;
+        if (s->flags & MSG_SOCKET_PROXY)
+                c->state = CONN_PROXY;
         if (s->peer.ss_family == AF_INET || s->peer.ss_family == AF_INET6)
                 (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
         ev.data.ptr = c;
@@ -207,7 +211,7 @@ conn_adopt(struct loop *l, int fd, const struct msg_socket *s)
         if (c->next != NULL)
                 c->next->pprev = &c->next;
         l->conns = c;
-        c->deadline_ms = l->now_ms + (c->tls != NULL ? conn_limits(c)->tls_handshake_timeout_ms : conn_limits(c)->header_timeout_ms);
+        c->deadline_ms = l->now_ms + (c->state == CONN_HANDSHAKE ? conn_limits(c)->tls_handshake_timeout_ms : conn_limits(c)->header_timeout_ms);
         loop_ready(l, c);
         return c;
 fail:
@@ -396,6 +400,26 @@ flush(struct conn *c)
 
 /* What a state's step says: go on with the (perhaps new) state, wait, or the connection was or must be closed. */
 enum next { GO_ON, WAIT, CLOSE };
+
+static enum next
+step_proxy(struct conn *c)
+{
+        int r = proxy_protocol_read(c);
+
+        if (r == 0) {
+                c->readable = false;
+                return c->hup ? CLOSE : WAIT;
+        }
+        if (r < 0) {
+                if (r == -EACCES || r == -EPROTO)
+                        board_add(c->loop->board, C_proxy_refused, 1);
+                log_debug("conn %d: PROXY protocol: %s; closing", c->fd, r == -EACCES ? "not from a trusted proxy" : strerror(-r));
+                return CLOSE;
+        }
+        conn_enter(c, c->tls != NULL ? CONN_HANDSHAKE : CONN_IDLE);
+        c->deadline_ms = c->loop->now_ms + (c->tls != NULL ? conn_limits(c)->tls_handshake_timeout_ms : conn_limits(c)->header_timeout_ms);
+        return GO_ON;
+}
 
 static enum next
 step_handshake(struct conn *c)
@@ -592,6 +616,9 @@ conn_step(struct conn *c)
                 switch (c->state) {
                 case CONN_HANDSHAKE:
                         next = step_handshake(c);
+                        break;
+                case CONN_PROXY:
+                        next = step_proxy(c);
                         break;
                 case CONN_IDLE:
                         if (c->request_count >= budget && c->in_start < c->in_end) {

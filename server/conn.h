@@ -19,6 +19,7 @@ enum conn_state {
         CONN_REQUEST,   /* a request is being answered */
         CONN_FLUSH,     /* the last answer is on its way out; then LINGER or the end */
         CONN_LINGER,    /* all is written; what the client still sends is dropped, so that it can read the answer */
+        CONN_PROXY,     /* before all others: a trusted proxy is to say whose connection it is (proxy_protocol.h) */
         CONN_CLOSED,    /* the descriptor is gone; the struct waits for a blocking job to come back */
 };
 
@@ -61,7 +62,7 @@ struct conn {
         int64_t send_base;             /* and what of sent_bytes the client's side had taken by then */
         struct wheel_timer timer;      /* at the earlier of both */
 
-        struct sockaddr_storage peer;  /* (c) as the master's accept said */
+        struct sockaddr_storage peer;  /* as the master's accept said, or a trusted proxy (CONN_PROXY) */
         struct router_local local;     /* where it came in; known when local_known */
         bool local_known;
 };

@@ -42,6 +42,7 @@ struct listener {
         bool serving;           /* committed */
         bool wanted;            /* named by the configuration that is being prepared */
         bool tls, next_tls;     /* now; once that one is committed */
+        bool proxied, next_proxied; /* likewise: proxy_protocol */
 };
 
 struct listeners {
@@ -225,6 +226,7 @@ listener_add(struct listeners *ls, const struct conf_listener *c)
         l->id = ++ls->last_id;
         l->wanted = true;
         l->next_tls = c->has_tls;
+        l->next_proxied = c->proxy_protocol;
         l->next = ls->list;
         ls->list = l;
         return 0;
@@ -267,6 +269,7 @@ listeners_prepare(struct master *m, struct conf *next, uint32_t *ret_ids, struct
                 if (l != NULL) {
                         l->wanted = true;
                         l->next_tls = c->has_tls;
+                        l->next_proxied = c->proxy_protocol;
                 } else if ((r = listener_add(ls, c)) < 0) {
                         diag_add(d, DIAG_ERROR, c->place, sources_line(s, c->place.file, c->place.line), bind_hint(r), "cannot listen on %s: %s", c->name,
                                  strerror(-r));
@@ -329,6 +332,7 @@ listeners_commit(struct master *m)
                                 continue;
                         }
                         l->tls = l->next_tls;
+                        l->proxied = l->next_proxied;
                         if (!l->serving && !ls->paused && ls->starved_timer == NULL)
                                 watch(m, l);
                         if (!l->serving)
@@ -447,7 +451,7 @@ adopt(struct master *m, struct listener *l, int fd, const struct sockaddr_storag
         struct sockq_item item = {
                 .fd = fd,
                 .tls = l->tls,
-                .socket = { .listener_id = l->id, .flags = l->tls ? MSG_SOCKET_TLS : 0, .accepted_us = now_us() },
+                .socket = { .listener_id = l->id, .flags = (l->tls ? MSG_SOCKET_TLS : 0) | (l->proxied ? MSG_SOCKET_PROXY : 0), .accepted_us = now_us() },
         };
 
         if (l->unix_socket)

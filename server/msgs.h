@@ -45,10 +45,11 @@ struct msg {
         uint32_t pool_id;
         uint32_t owner;      /* ipc_owner */
 };
-enum { MSG_SOCKET_TLS = 1 };
+enum { MSG_SOCKET_TLS = 1, MSG_SOCKET_PROXY = 2 };
 struct msg_socket {          /* one accepted socket */
         uint32_t listener_id;
-        uint32_t flags;                 /* MSG_SOCKET_TLS: its listener speaks TLS. Without it a loop can serve it even if a reload has just removed the listener */
+        uint32_t flags;                 /* MSG_SOCKET_TLS: its listener speaks TLS. Without it a loop can serve it even if a reload has just removed the listener.
+                                         * MSG_SOCKET_PROXY: a proxy says first whose connection it is */
         uint64_t accepted_us;           /* CLOCK_MONOTONIC */
         struct sockaddr_storage peer;   /* family AF_UNIX: no address */
 };

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
+import socket
+import struct
 import threading
 from typing import List, Tuple
 
+import d_tls
 import harness
 from harness import Answer, Client, Case
 
@@ -354,6 +356,100 @@ class Clients(Case):
             self.assertEqual(client.get("/", [("X-Forwarded-For", "192.0.2.1")]).text.split()[0], "192.0.2.1")
             self.assertEqual(client.get("/").text.split()[0], "unix:")
         self.assertEqual(self.seen(server, ("X-Forwarded-For", "192.0.2.1")), "127.0.0.1 http localhost")
+
+
+SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
+
+
+def version2(client: str, port: int, tlvs: bytes = b"", command: int = 0x21) -> bytes:
+    family = socket.AF_INET6 if ":" in client else socket.AF_INET
+    here = "::1" if ":" in client else "127.0.0.1"
+    body = socket.inet_pton(family, client) + socket.inet_pton(family, here) + struct.pack("!HH", port, 443) + tlvs
+    return SIGNATURE + struct.pack("!BBH", command, 0x21 if ":" in client else 0x11, len(body)) + body
+
+
+class ProxyProtocol(Case):
+    LISTEN = ('listen:\n  - {address: "127.0.0.1:@PORT@", proxy_protocol: true}\n'
+              '  - {address: "127.0.0.1:@PORT2@", proxy_protocol: true, tls: {certificates: [{cert: one.pem, key: one.key}]}}\n  - "127.0.0.1:@PORT3@"\n')
+    HEADERS = ((b"PROXY TCP4 192.0.2.1 198.51.100.1 56324 443\r\n", "192.0.2.1 56324"), (b"PROXY TCP6 2001:db8::7 ::1 1 443\r\n", "2001:db8::7 1"),
+               (version2("192.0.2.9", 4711), "192.0.2.9 4711"), (version2("2001:db8::9", 99, b"\x04\0\x03abc"), "2001:db8::9 99"),
+               (version2("192.0.2.9", 4711, b"\x20\x0f\0" + b"x" * 15 + b"\xea" + struct.pack("!H", 3000) + b"y" * 3000), "192.0.2.9 4711"))
+
+    def server(self, trusted: str = "127.0.0.1", more: str = "") -> harness.Server:
+        cert, key = d_tls.certificate("one.example")
+        return self.serve(f"{self.LISTEN}trusted_proxies: [{trusted}]\n{more}\napps: {{app: {{wsgi: app, processes: 1}}}}\n"
+                          "routes:\n  - {path: '/{rest:path}', app: app}\n  - {path: /net, when: {source: 192.0.2.0/24}, respond: {body: net}}\n",
+                          {"app.py": ADDRESSES, "one.pem": cert, "one.key": key})
+
+    def begin(self, server: harness.Server, header: bytes, listener: int = 0) -> Client:
+        client = Client(("127.0.0.1", server.ports[listener]))
+        self.addCleanup(client.close)
+        client.send(header)
+        if listener == 1:
+            client.sock = d_tls.context().wrap_socket(client.sock, server_hostname="one.example")
+        return client
+
+    def test_addresses(self) -> None:
+        server = self.server()
+        for header, seen in self.HEADERS:
+            for listener, scheme in ((0, "http"), (1, "https")):
+                with self.subTest(header=header[:40], scheme=scheme):
+                    client = self.begin(server, header, listener)
+                    for _ in range(2):
+                        self.assertEqual(client.get("/").text, f"{seen} {scheme} localhost")
+                    self.assertEqual(client.get("/net").text, "net" if seen.startswith("192") else f"{seen} {scheme} localhost")
+        self.assertEqual(Client(("127.0.0.1", server.ports[2])).get("/").text.split()[0], "127.0.0.1", "the plain listener")
+
+    def test_health_checks_and_unknown(self) -> None:
+        server = self.server()
+        for header in (SIGNATURE + b"\x20\0\0\0", version2("192.0.2.1", 1, command=0x20), b"PROXY UNKNOWN\r\n", SIGNATURE + b"\x21\0\0\0"):
+            with self.subTest(header=header):
+                self.assertEqual(self.begin(server, header).get("/").text.split()[0], "127.0.0.1")
+        Client(server.address).close()  # a check that only connects
+        self.assertEqual(server.counter("proxy_refused"), 0)
+
+    def test_one_segment_and_byte_by_byte(self) -> None:
+        server = self.server()
+        for header, seen in self.HEADERS[:4]:
+            client = self.begin(server, header + b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            self.assertEqual(client.response().text, f"{seen} http localhost")
+            client = Client(server.address)
+            self.addCleanup(client.close)
+            for byte in header:
+                client.send(bytes([byte]))
+            self.assertEqual(client.get("/").text, f"{seen} http localhost")
+
+    def test_what_is_refused(self) -> None:
+        server = self.server()
+        for header in (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"\x16\x03\x01\x02\0\x01", b"PROXY TCP4 1.2.3.4\r\n", SIGNATURE + b"\x21\x11\xff\xff", b"PROXY TCP4 " + b"1" * 120):
+            with self.subTest(header=header):
+                self.assertTrue(self.begin(server, header).is_closed())
+        self.assertEqual(server.counter("proxy_refused"), 5)
+        stranger = self.server("10.0.0.0/8")
+        self.assertTrue(self.begin(stranger, self.HEADERS[0][0]).is_closed(), "not from a trusted proxy")
+        self.assertEqual(Client(("127.0.0.1", stranger.ports[2])).get("/").status, 200)
+
+    def test_the_deadline_of_a_head_holds_for_it(self) -> None:
+        server = self.server(more="limits: {header_timeout: 300ms}")
+        self.assertTrue(self.begin(server, b"PROXY TCP4 192.0.2.1").is_closed())
+        self.assertTrue(self.begin(server, b"").is_closed())
+
+    def test_a_proxy_behind_a_proxy(self) -> None:
+        server = self.server("127.0.0.1, 10.0.0.0/8")
+        through = self.begin(server, b"PROXY TCP4 10.1.1.1 127.0.0.1 9 80\r\n")
+        self.assertEqual(through.get("/", [("X-Forwarded-For", "192.0.2.5")]).text.split()[0], "192.0.2.5")
+        direct = self.begin(server, b"PROXY TCP4 192.0.2.7 127.0.0.1 9 80\r\n")
+        self.assertEqual(direct.get("/", [("X-Forwarded-For", "192.0.2.5")]).text.split()[0], "192.0.2.7", "a client that speaks for itself")
+
+    def test_it_comes_and_goes_with_a_reload(self) -> None:
+        server = self.server()
+        text = (server.dir / "routes.yaml").read_text()
+        server.write("routes.yaml", text.replace("proxy_protocol: true", "proxy_protocol: false"))
+        server.reload()
+        self.assertEqual(server.get("/").text.split()[0], "127.0.0.1")
+        server.write("routes.yaml", text)
+        server.reload()
+        self.assertEqual(self.begin(server, self.HEADERS[0][0]).get("/").text.split()[0], "192.0.2.1")
 
 
 if __name__ == "__main__":
