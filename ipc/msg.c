@@ -9,36 +9,34 @@
 #include <errno.h>
 #include <string.h>
 
+#include "header_names.h"
+
 /* ---- known header names ---- */
 
-#define HEADER_WORDS 4 /* a name, zero-padded, in 8-byte words */
-static const struct known_header {
-        char name[HEADER_WORDS * 8];
-        const char *environ;
-        uint8_t len;
-} known_headers[IPC_H_COUNT] = {
+static const struct known_header { const char *name, *environ; uint8_t len; } known_headers[IPC_H_COUNT] = {
 #define HEADER(id, name, environ) [IPC_H_##id] = { name, environ, sizeof(name) - 1 },
 #include "known_headers.def"
 #undef HEADER
 };
-#define HEADER(id, name, environ) static_assert(sizeof(name) - 1 <= HEADER_WORDS * 8 - 1, "longer than a row has room for: " name);
+const char ipc_header_rows[1 + IPC_H_COUNT][IPC_HEADER_ROW] = {
+#define HEADER(id, name, environ) [1 + IPC_H_##id] = name ":",
 #include "known_headers.def"
 #undef HEADER
-
-#include "header_hash.h"
+};
+#define HEADER(id, name, environ) static_assert(sizeof(name ":") <= IPC_HEADER_ROW, "longer than a row has room for: " name);
+#include "known_headers.def"
+#undef HEADER
+const uint8_t ipc_header_slots[1 << HEADER_HASH_BITS] = {
+#define HEADER_SLOT(slot, id) [slot] = IPC_H_##id,
+        HEADER_HASH_SLOTS
+#undef HEADER_SLOT
+};
 static_assert(HEADER_HASH_ROWS == IPC_H_COUNT - 1, "known_headers.def has changed: run header_hash.py");
 
-static unsigned
-lower(unsigned char c)
+static uint8_t
+lower(char c)
 {
-        return c >= 'A' && c <= 'Z' ? c | 0x20u : c;
-}
-
-static unsigned
-header_hash(const unsigned char *name, size_t len)
-{
-        return ((unsigned)len * HEADER_HASH_A + lower(name[0]) * HEADER_HASH_B + lower(name[len - 1]) * HEADER_HASH_C + lower(name[len * 3 / 4])) %
-               sizeof(header_hash_table);
+        return (uint8_t)(c >= 'A' && c <= 'Z' ? c | 0x20 : c);
 }
 
 /* Eight ASCII bytes to lower case at once: bit 7 of each byte of `upper` says A..Z. */
@@ -59,6 +57,16 @@ load8(const char *p)
         return v;
 }
 
+static uint32_t
+bytes_le(const char *p, int count)
+{
+        uint32_t v = 0;
+
+        while (count-- > 0)
+                v = v << 8 | (uint8_t)p[count];
+        return v;
+}
+
 /* known: lower case, its len bytes and more are readable. */
 static bool
 same_name(const char *known, const char *name, size_t len)
@@ -72,7 +80,7 @@ same_name(const char *known, const char *name, size_t len)
                 return lower8(load8(name + len - 8)) == load8(known + len - 8); /* overlaps what was compared */
         }
         for (; i < len; i++)
-                if (lower((unsigned char)name[i]) != (unsigned char)known[i])
+                if (lower(name[i]) != (uint8_t)known[i])
                         return false;
         return true;
 }
@@ -80,10 +88,17 @@ same_name(const char *known, const char *name, size_t len)
 enum ipc_header_id
 ipc_header_find(const char *name, size_t len)
 {
-        if (len == 0)
+        char last[4] = "\r\n"; /* what stands before a short name on the wire */
+        enum ipc_header_id id;
+
+        if (len < 2 || len >= IPC_HEADER_ROW)
                 return IPC_H_OTHER;
-        unsigned id = header_hash_table[header_hash((const unsigned char *)name, len)];
-        return known_headers[id].len == len && same_name(known_headers[id].name, name, len) ? (enum ipc_header_id)id : IPC_H_OTHER;
+        if (len < 4)
+                memcpy(last + 4 - len, name, len), last[3 - len] = '\n';
+        else
+                memcpy(last, name + len - 4, 4);
+        id = ipc_header_guess((uint32_t)len, bytes_le(name, 2), bytes_le(last, 4));
+        return known_headers[id].len == len && same_name(ipc_header_rows[1 + id], name, len) ? id : IPC_H_OTHER;
 }
 
 const char *
@@ -373,7 +388,7 @@ ipc_answer_encode(uint16_t status, int64_t content_length, const struct ipc_fiel
 static enum ipc_header_id
 field_id(unsigned claimed, const char *name, size_t len)
 {
-        if (claimed > IPC_H_OTHER && claimed < IPC_H_COUNT && known_headers[claimed].len == len && same_name(known_headers[claimed].name, name, len))
+        if (claimed > IPC_H_OTHER && claimed < IPC_H_COUNT && known_headers[claimed].len == len && same_name(ipc_header_rows[1 + claimed], name, len))
                 return (enum ipc_header_id)claimed;
         return ipc_header_find(name, len);
 }

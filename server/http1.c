@@ -13,8 +13,6 @@
 
 #include "../router/route.h" /* M_ bits */
 
-enum state { S_START, S_METHOD, S_TARGET, S_VERSION, S_LINE, S_NAME, S_VALUE };
-
 #define METHOD_MAX 32 /* bytes; the longest in IANA's registry has 17 (UPDATEREDIRECTREF). RFC 9112, 3: a longer one gets 501 */
 #define NAME_MAX_BYTES 0xffff /* name_len is 16 bits */
 
@@ -26,14 +24,12 @@ static_assert(HTTP_HEADERS_MAX <= 256, "known[] holds indices in a byte");
 static int
 method_bit(const char *p, size_t len, uint32_t *ret)
 {
-        static const struct { char name[8]; uint8_t len; uint8_t bit; } methods[] = {
-                { "GET", 3, M_GET }, { "POST", 4, M_POST }, { "HEAD", 4, M_HEAD }, { "PUT", 3, M_PUT },
-                { "DELETE", 6, M_DELETE }, { "PATCH", 5, M_PATCH }, { "OPTIONS", 7, M_OPTIONS },
-        };
+        char word[8] = "        ";
 
-        for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
-                if (methods[i].len == len && memcmp(p, methods[i].name, len) == 0) {
-                        *ret = methods[i].bit;
+        memcpy(word, p, len < sizeof word ? len : sizeof word);
+        for (const struct http1_method *m = http1_methods; m < http1_methods + HTTP1_METHODS; m++)
+                if (m->len == len && (load_le64(word) & m->mask) == m->word) {
+                        *ret = m->bit;
                         return 0;
                 }
         if (len == 7 && memcmp(p, "CONNECT", 7) == 0)
@@ -60,6 +56,7 @@ target_absolute(struct http_head *h, const char *buf, uint32_t path_end)
                 return -400;
         }
         h->absolute = true;
+        h->_flags |= ABSOLUTE;
         for (stop = slashes + 2; stop < end && *stop != '/' && *stop != '?'; stop++)
                 ;
         h->_authority_off = (uint32_t)(slashes + 2 - buf);
@@ -191,6 +188,22 @@ parse_version(struct http_head *h, const char *buf, uint32_t len, uint64_t bound
         return target_parse(h, buf) < 0 ? -400 : 1;
 }
 
+/* A field is there: it is judged if it decides something, remembered by its id, and counted. 0 or -status. */
+static int
+field_taken(struct http_head *h, const struct http_field *f, const char *buf)
+{
+        int r = HTTP1_JUDGED >> f->id & 1 ? http1_field_judge(h, f, buf) : 0;
+
+        if (r < 0)
+                return r;
+        if (f->id != IPC_H_OTHER && !(h->seen[0] >> f->id & 1)) {
+                h->seen[0] |= 1ULL << f->id;
+                h->known[f->id] = (uint8_t)h->field_count;
+        }
+        h->field_count++;
+        return 0;
+}
+
 /* ---- field lines, the last part first: each goes straight on to the next ------------------------------------------------------- */
 
 /* The value: up to CRLF, blanks around it dropped (RFC 9112, 5.1). A CR or LF alone and every other control are refused (RFC 9110, 5.5; RFC 9112, 2.2). */
@@ -220,7 +233,7 @@ parse_value(struct http_head *h, const char *buf, uint32_t len, uint64_t bound)
         f->value_len = (uint32_t)v.len;
         h->_pos += 2;
         h->_state = S_LINE;
-        r = http1_field_done(h, f, buf);
+        r = field_taken(h, f, buf);
         return r < 0 ? r : 1;
 }
 
@@ -236,8 +249,7 @@ parse_name(struct http_head *h, const char *buf, uint32_t len, uint64_t bound)
         if (buf[h->_pos] != ':' || h->_pos == f->name_off)
                 return -400;
         f->name_len = (uint16_t)(h->_pos - f->name_off);
-        f->id = (uint8_t)ipc_header_find(buf + f->name_off, f->name_len);
-        f->_pad = 0;
+        f->id = (uint16_t)ipc_header_find(buf + f->name_off, f->name_len);
         f->value_off = ++h->_pos;
         h->_state = S_VALUE;
         return parse_value(h, buf, len, bound);
@@ -247,8 +259,6 @@ parse_name(struct http_head *h, const char *buf, uint32_t len, uint64_t bound)
 static int
 parse_line(struct http_head *h, const char *buf, uint32_t len, uint64_t bound, const struct http_limits *lim)
 {
-        uint32_t most = lim->header_count < HTTP_HEADERS_MAX ? lim->header_count : HTTP_HEADERS_MAX;
-        int r;
 
         if (h->_pos >= len)
                 return 0;
@@ -258,11 +268,10 @@ parse_line(struct http_head *h, const char *buf, uint32_t len, uint64_t bound, c
                 if (buf[h->_pos + 1] != '\n')
                         return -400;
                 h->_pos += 2;
-                r = http1_head_done(h, buf);
-                return r < 0 ? r : 2;
+                return 2;
         }
         assert(h->_pos <= bound); /* parse_value saw to it; at the bound itself parse_name says 431 */
-        if (h->field_count >= most)
+        if (h->field_count >= http1_most_fields(lim))
                 return -431;
         h->fields[h->field_count].name_off = h->_pos;
         h->_state = S_NAME;
@@ -277,17 +286,45 @@ http_head_init(struct http_head *h)
         memset(h, 0, offsetof(struct http_head, known));
         h->content_length = -1;
         h->_state = S_START;
-        h->_te = h->_scheme = 0;
+        h->_flags = h->_scheme = 0;
         h->_pos = h->_start = 0;
 }
 
-/* The place where a part that began at start must have ended. Not before what was read already: a reload may lower the limits in the middle of a head. */
-static inline uint64_t
-bound_of(const struct http_head *h, uint32_t start, uint32_t limit)
+static int
+run_machine(struct http_head *h, const char *buf, uint32_t len, const struct http_limits *lim)
 {
-        uint64_t bound = (uint64_t)start + limit;
+        uint64_t line_bound = http1_bound_of(h, h->_start, lim->request_line), fields_bound = http1_bound_of(h, h->_fields_off, lim->header);
 
-        return bound > h->_pos ? bound : h->_pos;
+        switch ((enum http1_state)h->_state) {
+        case S_START:
+                return parse_start(h, buf, len);
+        case S_METHOD:
+                return parse_method(h, buf, len, line_bound);
+        case S_TARGET:
+                return parse_target(h, buf, len, line_bound);
+        case S_VERSION:
+                return parse_version(h, buf, len, line_bound);
+        case S_LINE:
+                return parse_line(h, buf, len, fields_bound, lim);
+        case S_NAME:
+                return parse_name(h, buf, len, fields_bound);
+        case S_VALUE:
+                return parse_value(h, buf, len, fields_bound);
+        }
+        assert(false);
+        return -400;
+}
+
+/* What the fast path left: r is what it said. */
+static __attribute__((noinline)) int
+parse_rest(struct http_head *h, const char *buf, uint32_t len, const struct http_limits *lim, int r)
+{
+        while (r == 1)
+                r = run_machine(h, buf, len, lim);
+        if (r != 2)
+                return r;
+        r = http1_head_done(h, buf);
+        return r < 0 ? r : (int)h->_pos;
 }
 
 int
@@ -296,34 +333,12 @@ http_head_parse(struct http_head *h, const char *buf, uint32_t len, const struct
         int r = 1;
 
         assert(len >= h->_pos && len <= INT32_MAX);
-        while (r == 1) {
-                uint64_t line_bound = bound_of(h, h->_start, lim->request_line), fields_bound = bound_of(h, h->_fields_off, lim->header);
-
-                switch ((enum state)h->_state) {
-                case S_START:
-                        r = parse_start(h, buf, len);
-                        break;
-                case S_METHOD:
-                        r = parse_method(h, buf, len, line_bound);
-                        break;
-                case S_TARGET:
-                        r = parse_target(h, buf, len, line_bound);
-                        break;
-                case S_VERSION:
-                        r = parse_version(h, buf, len, line_bound);
-                        break;
-                case S_LINE:
-                        r = parse_line(h, buf, len, fields_bound, lim);
-                        break;
-                case S_NAME:
-                        r = parse_name(h, buf, len, fields_bound);
-                        break;
-                case S_VALUE:
-                        r = parse_value(h, buf, len, fields_bound);
-                        break;
-                }
-        }
-        return r == 2 ? (int)h->_pos : r;
+        /* Once a call, at its beginning: what is not taken then, and all behind it, is looked at a second time, never a third. */
+        if (LIKELY(h->_state == S_START || h->_state == S_LINE))
+                r = http1_lines(h, buf, len, lim);
+        if (LIKELY(r == 2 && h->_flags == 0 && h->minor == 1 && h->host_len != 0)) /* nothing that http1_head_done would have to look at */
+                return (int)h->_pos;
+        return parse_rest(h, buf, len, lim, r);
 }
 
 struct span

@@ -16,7 +16,7 @@
 
 struct http_limits { uint32_t request_line, header /* bytes of all field lines */, header_count; };
 
-struct http_field { uint32_t name_off, value_off; uint16_t name_len; uint8_t id; /* ipc_header_id */ uint8_t _pad; uint32_t value_len; };
+struct http_field { uint32_t name_off, value_off; uint16_t name_len, id /* ipc_header_id */; uint32_t value_len; };
 
 struct http_head {
         uint32_t method;         /* one M_ bit of router/route.h */
@@ -34,7 +34,7 @@ struct http_head {
         uint32_t field_count;
         uint64_t seen[(IPC_H_COUNT + 63) / 64]; /* bit id: a field with this id came; http_head_init clears these words and nothing behind them */
         uint8_t known[IPC_H_COUNT];       /* index of the first field with this id; only where `seen` has its bit, stale otherwise: ask http_head_field */
-        uint8_t _state, _te, _scheme;     /* parser's own from here on */
+        uint8_t _state, _flags, _scheme;     /* parser's own from here on */
         uint32_t _pos, _start, _fields_off, _authority_off, _authority_len;
         struct http_field fields[HTTP_HEADERS_MAX];
 };
@@ -44,6 +44,10 @@ void http_head_init(struct http_head *h); /* cheap: does not clear fields */
  * What is wrong is said at the byte that makes it so, whatever follows, so how a head was cut into packets never changes the answer. After > 0 or < 0 the
  * parser must not be called again before http_head_init. One CRLF before the request line is tolerated and counted in the head's length. */
 int http_head_parse(struct http_head *h, const char *buf, uint32_t len, const struct http_limits *lim);
+/* The way in which fields are looked for: "avx2", "sse4.2", "neon" or "portable". All come to the same answers. The best that the processor can do is
+ * in use from the start; tests and benchmarks may choose (before other threads parse). False: unknown, or the processor has it not. */
+const char *http_scan_name(void);
+bool http_scan_use(const char *name);
 /* The first field with a known id, NULL: absent. */
 static inline const struct http_field *
 http_head_field(const struct http_head *h, enum ipc_header_id id)

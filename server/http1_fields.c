@@ -169,21 +169,21 @@ field_transfer_encoding(struct http_head *h, struct span v)
 
                 if (coding.len == 0 || skip_token(coding.ptr, coding.ptr + coding.len) != coding.ptr + coding.len)
                         return -400; /* empty elements and parameters: RFC 9112, 7.1 calls the latter an error for chunked */
-                if (h->_te & TE_LAST_CHUNKED)
+                if (h->_flags & TE_LAST_CHUNKED)
                         return -400; /* RFC 9112, 6.1: chunked once, and last */
-                h->_te |= (uint8_t)(TE_SEEN | (chunked ? TE_LAST_CHUNKED : TE_UNKNOWN));
+                h->_flags |= (uint8_t)(TE_SEEN | (chunked ? TE_LAST_CHUNKED : TE_UNKNOWN));
         }
         return 0;
 }
 
 static void
-field_connection(struct http_head *h, struct span v, bool *ret_close)
+field_connection(struct http_head *h, struct span v)
 {
         struct span option;
 
         while (list_next(&v, &option)) {
                 if (IS_WORD(option, "close"))
-                        *ret_close = true;
+                        h->_flags |= CONNECTION_CLOSE;
                 else if (IS_WORD(option, "keep-alive"))
                         h->keep_alive = true;
         }
@@ -200,41 +200,37 @@ field_host(struct http_head *h, struct span v, const char *buf)
 }
 
 int
-http1_field_done(struct http_head *h, struct http_field *f, const char *buf)
+http1_field_judge(struct http_head *h, const struct http_field *f, const char *buf)
 {
         struct span v = { buf + f->value_off, f->value_len };
 
-        if (f->id != IPC_H_OTHER && !(h->seen[f->id / 64] >> (f->id % 64) & 1)) {
-                h->seen[f->id / 64] |= 1ULL << (f->id % 64);
-                h->known[f->id] = (uint8_t)h->field_count;
-        }
-        h->field_count++;
         switch (f->id) {
         case IPC_H_HOST:
                 return field_host(h, v, buf);
+        case IPC_H_CONNECTION:
+                field_connection(h, v);
+                return 0;
         case IPC_H_CONTENT_LENGTH:
                 return field_content_length(h, v);
         case IPC_H_TRANSFER_ENCODING:
                 return field_transfer_encoding(h, v);
-        case IPC_H_EXPECT:
-                h->expect_continue = true;
-                return IS_WORD(v, "100-continue") ? 0 : -417; /* RFC 9110, 10.1.1 */
         default:
-                return 0;
+                assert(f->id == IPC_H_EXPECT);
+                h->expect_continue = true;
+                h->_flags |= EXPECTS;
+                return IS_WORD(v, "100-continue") ? 0 : -417; /* RFC 9110, 10.1.1 */
         }
 }
 
 int
 http1_head_done(struct http_head *h, const char *buf)
 {
-        bool close = false;
-
         if (h->minor == 1 && h->host_len == 0)
                 return -400; /* RFC 9112, 3.2 */
-        if (h->_te & TE_SEEN) {
-                if (h->minor == 0 || h->content_length >= 0 || !(h->_te & TE_LAST_CHUNKED))
+        if (h->_flags & TE_SEEN) {
+                if (h->minor == 0 || h->content_length >= 0 || !(h->_flags & TE_LAST_CHUNKED))
                         return -400; /* RFC 9112, 6.1 and 6.3: ambiguous, or without an end */
-                if (h->_te & TE_UNKNOWN)
+                if (h->_flags & TE_UNKNOWN)
                         return -501; /* RFC 9112, 6.1 */
                 h->chunked = true;
         }
@@ -246,12 +242,8 @@ http1_head_done(struct http_head *h, const char *buf)
                 h->host_off = h->_authority_off; /* RFC 9112, 3.2.2: the target's authority is the host */
                 h->host_len = h->_authority_len;
         }
-        if (http_head_field(h, IPC_H_CONNECTION) != NULL)
-                for (uint32_t i = h->known[IPC_H_CONNECTION]; i < h->field_count; i++)
-                        if (h->fields[i].id == IPC_H_CONNECTION)
-                                field_connection(h, (struct span){ buf + h->fields[i].value_off, h->fields[i].value_len }, &close);
-        if (close)
-                h->keep_alive = false; /* RFC 9112, 9.3: close wins */
+        if (h->_flags & CONNECTION_CLOSE)
+                h->keep_alive = false; /* RFC 9112, 9.3: close wins, wherever it stands */
         if (h->minor == 0 || (!h->chunked && h->content_length <= 0))
                 h->expect_continue = false; /* RFC 9110, 10.1.1: not for 1.0, and no body, no wait */
         return 0;

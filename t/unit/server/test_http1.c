@@ -1,6 +1,7 @@
 /* test_http1.c - request heads: what is understood, what is refused and with which status. A row a rule.
  * SPDX-License-Identifier: MIT
- * Every row is parsed whole, cut in two at every place, and byte by byte, each time out of memory that ends where the bytes end (ASan sees a look beyond). */
+ * Every row is parsed whole, cut in two at every place, and byte by byte, each time out of memory that ends where the bytes end (ASan sees a look beyond). All of it
+ * once for each way of scanning that this processor has; test_http1_scans.c compares them with each other. */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -565,12 +566,35 @@ START_TEST(host_name_is_lower_case_without_port)
 }
 END_TEST
 
-int
-main(void)
-{
-        Suite *s = suite_create("http1");
-        TCase *t = tcase_create("heads");
+/* Best first. */
+static void use_avx2(void) { ck_assert(http_scan_use("avx2")); }
+static void use_sse42(void) { ck_assert(http_scan_use("sse4.2")); }
+static void use_neon(void) { ck_assert(http_scan_use("neon")); }
+static void use_portable(void) { ck_assert(http_scan_use("portable")); }
+static const struct { const char *name; void (*use)(void); } scans[] = { { "avx2", use_avx2 }, { "sse4.2", use_sse42 }, { "neon", use_neon }, { "portable", use_portable } };
+#define SCANS (sizeof scans / sizeof *scans)
 
+static const char *at_start;
+
+START_TEST(the_best_scan_is_in_use)
+{
+        size_t i = 0;
+
+        while (!http_scan_use(scans[i].name))
+                i++;
+        ck_assert_str_eq(at_start, scans[i].name);
+        ck_assert_str_eq(http_scan_name(), scans[i].name);
+        ck_assert(!http_scan_use("mmx"));
+        ck_assert(http_scan_use("portable"));
+}
+END_TEST
+
+static TCase *
+heads_with(const char *name, void (*use)(void))
+{
+        TCase *t = tcase_create(name);
+
+        tcase_add_checked_fixture(t, use, NULL);
         LOOP(t, head_is_understood_or_refused, rows);
         tcase_add_test(t, body_bytes_are_not_the_heads);
         tcase_add_test(t, unfinished_heads_want_more);
@@ -584,6 +608,20 @@ main(void)
         tcase_add_test(t, every_byte_is_judged);
         tcase_add_test(t, parsing_goes_on_where_it_stopped);
         LOOP(t, host_name_is_lower_case_without_port, hosts);
+        return t;
+}
+
+int
+main(void)
+{
+        Suite *s = suite_create("http1");
+        TCase *t = tcase_create("choice");
+
+        at_start = http_scan_name();
+        tcase_add_test(t, the_best_scan_is_in_use);
         suite_add_tcase(s, t);
+        for (size_t i = 0; i < SCANS; i++)
+                if (http_scan_use(scans[i].name))
+                        suite_add_tcase(s, heads_with(scans[i].name, scans[i].use));
         return run_suite(s);
 }
