@@ -7,6 +7,7 @@ import random
 import select
 import socket
 import ssl
+import threading
 import time
 from typing import List
 
@@ -117,30 +118,34 @@ routes: [{path: /, respond: {body: x}}]
 class Bodies(Case):
     CONFIG = "limits: {body_min_rate: 1k}\napps: {app: {wsgi: app, processes: 1}}\nroutes: [{path: /, app: app}, {path: /fixed, respond: {body: x}}]\n"
 
-    def test_a_body_that_drips_is_408_and_holds_no_pyworker(self) -> None:
+    def test_bodies_that_drip_are_408_and_hold_no_pyworker(self) -> None:
         server = self.serve(self.CONFIG, {"app.py": APP})
-        slow = [server.client() for _ in range(20)]
-        for client in slow:
-            client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 20000\r\n\r\nab")
+        post = b"POST %s HTTP/1.1\r\nHost: a\r\n%s\r\n\r\n"
+        length, chunked = b"Content-Length: 20000", b"Transfer-Encoding: chunked"
+        silent = [server.client() for _ in range(20)]
+        for client in silent:
+            client.send(post % (b"/", length) + b"ab")
+        drips = [(post % (b"/", length), b"c" * 1000), (post % (b"/", chunked), b"1\r\na\r\n" * 200), (post % (b"/fixed", length), b"c" * 1000)]
+        clients = [server.client() for _ in drips]
+        for client, (head, _) in zip(clients, drips):
+            client.send(head)
         self.assertEqual(server.status()["slots_in_use"], 0)
         self.assertEqual(server.get("/?5").body, b"xxxxx")
-        self.assertTrue(drip(slow[0].sock, b"c" * 1000, 0.1).startswith(b"HTTP/1.1 408 "))
-        for client in slow[1:]:
+        self.assertEqual(clients[2].response().status, 200, "nobody wanted that body")
+        found: List[bytes] = [b""] * len(drips)
+
+        def run(number: int) -> None:
+            found[number] = drip(clients[number].sock, drips[number][1], 0.1)
+
+        threads = [threading.Thread(target=run, args=(number,)) for number in range(len(drips))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual([answer[:13] for answer in found], [b"HTTP/1.1 408 ", b"HTTP/1.1 408 ", b""])
+        for client in silent:
             self.assertEqual(client.response().status, 408)
             self.assertTrue(client.is_closed())
-
-    def test_a_chunked_body_that_drips_is_408(self) -> None:
-        server = self.serve(self.CONFIG, {"app.py": APP})
-        with server.client() as c:
-            c.send(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
-            self.assertTrue(drip(c.sock, b"1\r\na\r\n" * 200, 0.1).startswith(b"HTTP/1.1 408 "))
-
-    def test_an_unwanted_body_that_drips_ends_the_connection(self) -> None:
-        server = self.serve(self.CONFIG, {"app.py": APP})
-        with server.client() as c:
-            c.send(b"POST /fixed HTTP/1.1\r\nHost: a\r\nContent-Length: 20000\r\n\r\nab")
-            self.assertEqual(c.response().status, 200)
-            self.assertEqual(drip(c.sock, b"c" * 1000, 0.1), b"")
 
 
 class Readers(Case):
@@ -312,6 +317,20 @@ routes: [{{path: "/{{rest:path}}", app: app}}]
                 with self.assertRaises(harness.Closed):
                     client.response()
         harness.until("nothing is kept", lambda: server.counter("spool_opened") == server.counter("spool_closed"))
+
+    def test_a_reload_and_a_stop_wait_for_what_is_kept(self) -> None:
+        server = self.kept()
+        client = self.ask(server, f"/stream?{self.COUNT}")
+        harness.until("the pyworker is free", lambda: server.counter("slots_claimed") == 1 and server.status()["slots_in_use"] == 0)
+        server.write("app.py", self.APP.replace("%09d ", "new %d "))
+        server.reload()
+        server.ctl("restart", "app")
+        threading.Timer(0.5, server.process.terminate).start()  # type: ignore[union-attr]
+        time.sleep(1)
+        self.assertEqual(client.response().body, pattern(self.COUNT))
+        self.assertEqual(server.wait_exit(), 0)
+        server.finished = True
+        self.assertEqual([line for line in server.log if " alert " in line], [])
 
     def test_a_client_that_leaves(self) -> None:
         server = self.kept()
