@@ -273,6 +273,7 @@ match(struct request *r, uint32_t method)
 enum router_verdict
 request_match_as(struct request *r, uint32_t method)
 {
+        r->refusal = 0;
         for (;;) {
                 enum router_verdict v = match(r, method);
                 int e;

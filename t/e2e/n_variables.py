@@ -101,7 +101,7 @@ routes:
         self.assertEqual((answer.all("x-all"), answer.header("x-frame-options"), answer.header("server"), answer.header("x-id"), answer.body), (["mine"], "DENY", None, None, b"fixed"))
         answer = self.get("/typed")
         self.assertEqual((answer.all("content-type"), answer.all("server"), answer.header("x-all")), (["text/x-own"], ["me"], "heart"))
-        for target, status in (("/none", 404), ("/old/a", 301), ("/app/fails", 409), ("/static/none", 404), ("/static/%00", 400)):
+        for target, status in (("/none", 404), ("/old/a", 301), ("/app/fails", 409), ("/static/a.txt", 200), ("/static/none", 404), ("/static/%00", 400)):
             answer = self.get(target)
             self.assertEqual((answer.status, answer.all("x-all"), len(answer.all("x-id"))), (status, ["heart"], 1), target)
         answer = self.get("/app/show/x  \(.*routes\.yaml:\d+\)\naction: app api\n")

@@ -64,12 +64,13 @@ check(enum vars_place place, struct span text, struct span out)
         }
         if (place == VARS_PATH)
                 must(out.len > 0 && out.ptr[0] == '/');
+        /* fewer, because names of variables hold some too */
         if (place == VARS_COOKIE)
-                must(count(out, ';') == count(text, ';') && count(out, ',') == count(text, ','));
+                must(count(out, ';') <= count(text, ';') && count(out, ',') <= count(text, ','));
         if (place == VARS_MARKUP)
-                must(count(out, '<') == count(text, '<') && count(out, '"') == count(text, '"') && count(out, '\'') == count(text, '\''));
+                must(count(out, '<') <= count(text, '<') && count(out, '"') <= count(text, '"') && count(out, '\'') <= count(text, '\''));
         if (place == VARS_JSON)
-                must(count(out, '"') == count(text, '"') && count(out, '<') == count(text, '<'));
+                must(count(out, '"') <= count(text, '"') && count(out, '<') <= count(text, '<'));
 }
 
 int

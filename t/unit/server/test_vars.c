@@ -120,6 +120,7 @@ static const struct { enum vars_place place; const char *text, *x, *want; bool q
         /* RFC 9110, 5.5: no control ends a line */
         { VARS_HEADER, "{$query.next}", "", "%0D%0ASet-Cookie: x", true },
         { VARS_HEADER, "a {$query.next}", "", "a %0D%0ASet-Cookie: x", true },
+        { VARS_HEADER, "{x}", "a\x7f", "a%7F", false },
         { VARS_HEADER, "{$header.x-tab}", "", "a%09b", false },
         { VARS_HEADER, "{$header.user-agent}", "", "Curl, \"x\"; <y>", false },
         { VARS_HEADER, "ua={$header.user-agent}", "", "ua=Curl%2C %22x%22%3B %3Cy%3E", false },
