@@ -67,7 +67,7 @@ struct keys_reader {
         const char *base_dir;       /* for KEY_PATH */
         struct key_origins *origins; /* may be NULL */
         const char *path;           /* while a key's `read` runs: where the key stands, such as routes[3].compress */
-        bool _in_list;              /* keys.c's own: defaults within lists are not shown */
+        bool _in_list;              /* of keys.c and readers of many alike: defaults within lists are not shown */
 };
 
 /* For `heartctl show`: every value and where it came from. */

@@ -210,13 +210,16 @@ status_of(struct span s)
         return (uint32_t)((s.ptr[0] - '0') * 100 + (s.ptr[1] - '0') * 10 + (s.ptr[2] - '0'));
 }
 
+/* where: "errors", or "errors.hosts.NAME". */
 static int
-read_page(struct keys_reader *r, const struct key *k, const struct yaml_pair *p, struct route_error_page *ret)
+read_page(struct keys_reader *r, const struct key *k, const char *where, const struct yaml_pair *p, struct route_error_page *ret)
 {
-        char path[64];
+        bool in_list = r->_in_list;
+        char path[256];
         int e;
 
-        snprintf(path, sizeof(path), "%s.%.30s", k->name, p->key->scalar.ptr);
+        snprintf(path, sizeof(path), "%.200s.%.30s", where, p->key->scalar.ptr);
+        r->_in_list = true; /* what a page does not say is nothing to show */
         if (p->value->kind == YAML_SCALAR) { /* a file, in short */
                 e = keys_read(r, k->sub, NULL, path, ret);
                 if (e == 0)
@@ -224,6 +227,7 @@ read_page(struct keys_reader *r, const struct key *k, const struct yaml_pair *p,
         } else {
                 e = keys_read(r, k->sub, p->value, path, ret);
         }
+        r->_in_list = in_list;
         ret->place = p->key->place;
         if (e == 0 && (ret->file != NULL) + (ret->body != NULL) + (ret->app != NULL) != 1) {
                 keys_error(r, p->key, "one of file, body and app", "\"%s\" does not say what to answer with", path);
@@ -233,7 +237,7 @@ read_page(struct keys_reader *r, const struct key *k, const struct yaml_pair *p,
 }
 
 static int
-read_pages(struct keys_reader *r, const struct key *k, const struct yaml_node *n, bool with_hosts, struct key_list *ret)
+read_pages(struct keys_reader *r, const struct key *k, const char *where, const struct yaml_node *n, bool with_hosts, struct key_list *ret)
 {
         struct route_error_page *list = arena_alloc(r->arena, (n->count + 1) * sizeof(*list));
         size_t count = 0;
@@ -259,7 +263,7 @@ read_pages(struct keys_reader *r, const struct key *k, const struct yaml_node *n
                         err = -EINVAL;
                         continue;
                 }
-                one = read_page(r, k, p, &page);
+                one = read_page(r, k, where, p, &page);
                 if (one == -ENOMEM)
                         return one;
                 err = one < 0 ? one : err;
@@ -275,6 +279,7 @@ static int
 read_hosts(struct keys_reader *r, const struct key *k, const struct yaml_node *n, struct key_list *ret)
 {
         struct route_error_host *list = arena_alloc(r->arena, (n->count + 1) * sizeof(*list));
+        char where[200];
         int err = 0, one;
 
         if (list == NULL)
@@ -303,7 +308,8 @@ read_hosts(struct keys_reader *r, const struct key *k, const struct yaml_node *n
                         err = -EINVAL;
                         continue;
                 }
-                one = read_pages(r, k, p->value, false, &list[i].pages);
+                snprintf(where, sizeof(where), "%s.hosts.%.150s", k->name, low);
+                one = read_pages(r, k, where, p->value, false, &list[i].pages);
                 if (one == -ENOMEM)
                         return one;
                 err = one < 0 ? one : err;
@@ -323,7 +329,7 @@ read_all(struct keys_reader *r, const struct key *k, const struct yaml_node *n, 
                 return -EINVAL;
         }
         ret->place = n->place;
-        e = read_pages(r, k, n, with_hosts, &ret->pages);
+        e = read_pages(r, k, k->name, n, with_hosts, &ret->pages);
         if (e == -ENOMEM || hosts == NULL || hosts->kind == YAML_NULL)
                 return e;
         one = read_hosts(r, k, hosts, &ret->hosts);

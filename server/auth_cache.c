@@ -24,20 +24,41 @@ struct entry {
 struct auth_cache {
         EVP_MAC_CTX *mac;
         unsigned char secret[32];
+        bool keyed;             /* mac has the secret and can begin anew with it, which takes half the time */
         bool failed;            /* of the key in the making */
         struct entry sets[SETS][WAYS];
 };
 
+static bool
+is_same(const struct auth_key *a, const struct auth_key *b)
+{
+        return CRYPTO_memcmp(a->bytes, b->bytes, sizeof(a->bytes)) == 0;
+}
+
+/* Does a second key begin where the first did? Some releases of OpenSSL 3.0 went on from where they were, unless they were given the secret again. */
+static void
+try_keyed(struct auth_cache *c)
+{
+        struct auth_key first, again;
+
+        if (!auth_cache_key_begin(c) || !auth_cache_key_end(c, &first))
+                return;
+        c->keyed = true;
+        for (int i = 0; i < 2 && c->keyed; i++)
+                c->keyed = auth_cache_key_begin(c) && auth_cache_key_end(c, &again) && is_same(&first, &again);
+}
+
 int
 auth_cache_new(struct auth_cache **ret)
 {
+        OSSL_PARAM params[2] = { OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char[]){ "SHA256" }, 0), OSSL_PARAM_construct_end() };
         struct auth_cache *c = calloc(1, sizeof(*c));
         EVP_MAC *hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
 
         if (c != NULL && hmac != NULL)
                 c->mac = EVP_MAC_CTX_new(hmac);
         EVP_MAC_free(hmac); /* the context holds it */
-        if (c == NULL || c->mac == NULL) {
+        if (c == NULL || c->mac == NULL || EVP_MAC_CTX_set_params(c->mac, params) != 1) {
                 auth_cache_free(c);
                 return -ENOMEM;
         }
@@ -45,6 +66,7 @@ auth_cache_new(struct auth_cache **ret)
                 auth_cache_free(c);
                 return -EIO;
         }
+        try_keyed(c);
         *ret = c;
         return 0;
 }
@@ -65,9 +87,7 @@ auth_cache_free(struct auth_cache *c)
 bool
 auth_cache_key_begin(struct auth_cache *c)
 {
-        OSSL_PARAM params[2] = { OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char[]){ "SHA256" }, 0), OSSL_PARAM_construct_end() };
-
-        c->failed = EVP_MAC_init(c->mac, c->secret, sizeof(c->secret), params) != 1;
+        c->failed = EVP_MAC_init(c->mac, c->keyed ? NULL : c->secret, c->keyed ? 0 : sizeof(c->secret), NULL) != 1;
         return !c->failed;
 }
 
@@ -86,12 +106,6 @@ auth_cache_key_end(struct auth_cache *c, struct auth_key *ret)
         size_t len = 0;
 
         return !c->failed && EVP_MAC_final(c->mac, ret->bytes, &len, sizeof(ret->bytes)) == 1 && len == sizeof(ret->bytes);
-}
-
-static bool
-is_same(const struct auth_key *a, const struct auth_key *b)
-{
-        return CRYPTO_memcmp(a->bytes, b->bytes, sizeof(a->bytes)) == 0;
 }
 
 bool
