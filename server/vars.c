@@ -21,6 +21,7 @@ static const struct own { const char *name; enum vars_kind kind; } own[] = {
         { "method", VAR_METHOD },
         { "scheme", VAR_SCHEME },          /* http or https, as the first trusted proxy saw it */
         { "client", VAR_CLIENT },          /* the client's address */
+        { "user", VAR_USER },              /* who logged in (basic_auth); empty: nobody */
         { "port", VAR_PORT },              /* of the listener */
         { "request_id", VAR_REQUEST_ID },  /* as in the logs */
         { "status", VAR_STATUS },          /* of the answer */

@@ -38,6 +38,7 @@ struct vars_source {
         struct span query;                  /* raw, without '?' */
         struct span target;                 /* raw path and query as the client sent them */
         struct span host, method;
+        struct span user;                   /* who logged in; .len 0: nobody */
         bool https;
         struct in6_addr client;             /* v4-mapped; all zero: none */
         uint16_t port;                      /* of the listener */

@@ -340,6 +340,8 @@ value_of(const struct vars_source *s, const struct vars_piece *p, struct facts *
                 return s->https ? SPAN_LIT("https") : SPAN_LIT("http");
         case VAR_CLIENT:
                 return client(s, room, room_len);
+        case VAR_USER:
+                return s->user.len > 0 ? s->user : SPAN_LIT("");
         case VAR_PORT:
                 return (struct span){ room, (size_t)snprintf(room, room_len, "%u", (unsigned)s->port) };
         case VAR_REQUEST_ID:

@@ -22,7 +22,7 @@ enum vars_spot {
 enum vars_kind {
         VAR_LITERAL, VAR_PARAM, VAR_EMPTY /* a parameter that this route does not have */,
         VAR_ADD_QUERY /* "?" and the client's query, if there is one */,
-        VAR_HOST, VAR_PATH, VAR_QUERY, VAR_URI, VAR_METHOD, VAR_SCHEME, VAR_CLIENT, VAR_PORT, VAR_REQUEST_ID, VAR_STATUS,
+        VAR_HOST, VAR_PATH, VAR_QUERY, VAR_URI, VAR_METHOD, VAR_SCHEME, VAR_CLIENT, VAR_USER, VAR_PORT, VAR_REQUEST_ID, VAR_STATUS,
         VAR_HEADER_FIELD, VAR_COOKIE, VAR_QUERY_FIELD,
 };
 

@@ -37,6 +37,7 @@ routes:
   - {path: "/app/{rest:path}", basic_auth: {users: users}, app: app}
   - {path: "/native/{rest:path}", basic_auth: {users: users, cache: 0}, app: native}
   - {path: "/open/{rest:path}", app: app}
+  - {path: /who, basic_auth: {users: users}, headers: {set: {X-Who: "{$user}"}}, respond: {body: "you are {$user}"}, errors: {401: {body: "nobody: {$user}"}}}
 """
 
 
@@ -78,6 +79,12 @@ class Passwords(Case):
         self.assertEqual(server.get("/app/x", RIGHT + [("Remote-User", "eve"), ("Auth-Type", "Odd")]).text, "['ada', 'Basic']")
         self.assertEqual(server.get("/open/x", RIGHT + [("Remote-User", "eve"), ("Remote_User", "eve")]).text, "[None, None]", "only who was asked is believed")
         self.assertEqual(server.request("POST", "/native/x", RIGHT, b"x" * 1000).json(), {"user": "ada", "size": 1000})
+
+    def test_the_name_is_a_variable(self) -> None:
+        server = self.start()
+        answer = server.get("/who", RIGHT)
+        self.assertEqual((answer.text, answer.header("x-who")), ("you are ada", "ada"))
+        self.assertEqual(server.get("/who", basic("ada", "wrong")).text, "nobody: ")
 
     def test_the_body_waits_at_the_gate(self) -> None:
         server = self.start()

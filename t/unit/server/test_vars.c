@@ -33,7 +33,7 @@ teardown(void)
 static struct vars_source
 source(struct router_match *m, const char *x)
 {
-        struct vars_source s = { .match = m, .path = SPAN_LIT("//evil.com/a"), .host = SPAN_LIT("shop.example.com"), .method = SPAN_LIT("GET"), .port = 8080, .request_id = 77,
+        struct vars_source s = { .match = m, .path = SPAN_LIT("//evil.com/a"), .host = SPAN_LIT("shop.example.com"), .method = SPAN_LIT("GET"), .user = SPAN_LIT("J\xc3\xbcrgen\r\n<M>"), .port = 8080, .request_id = 77,
                                  .head = &head, .bytes = request };
 
         *m = (struct router_match){ .param_count = 2, .params = { { SPAN_LIT("x"), span_of(x), RT_STR }, { SPAN_LIT("rest"), SPAN_LIT("/b/c"), RT_PATH } } };
@@ -132,7 +132,9 @@ static const struct { enum vars_place place; const char *text, *x, *want; bool q
         { VARS_HEADER, "{$header.x-none}{$cookie.none}{$query.none}{$header.x-empty}", "", "", true },
         { VARS_COOKIE, "last={x}; Path=/", "a; Domain=evil.com", "last=a%3B%20Domain=evil.com; Path=/", false },
         { VARS_COOKIE, "s={$cookie.sid}", "", "s=a1", false },
+        { VARS_HEADER, "{$user}", "", "J\xc3\xbcrgen%0D%0A<M>", false },
         /* bodies */
+        { VARS_MARKUP, "<p>{$user}", "", "<p>J\xc3\xbcrgen\r\n&lt;M&gt;", false },
         { VARS_TEXT, "<{x}>", "<b>&", "<<b>&>", false },
         { VARS_MARKUP, "<p title='{x}'>{$query.html}</p>", "'><script>\"&", "<p title='&#39;&gt;&lt;script&gt;&quot;&amp;'>&lt;b&gt;</p>", true },
         { VARS_MARKUP, "{$query.bad}", "", "\xef\xbf\xbd", true },
