@@ -21,6 +21,7 @@ enum { METHOD_COUNT = sizeof(METHODS) / sizeof(*METHODS) };
 #define METHOD_WORDS "{\"enum\": [\"GET\", \"HEAD\", \"POST\", \"PUT\", \"DELETE\", \"PATCH\", \"OPTIONS\"]}"
 #define METHODS_SCHEMA "\"anyOf\": [" METHOD_WORDS ", {\"type\": \"array\", \"minItems\": 1, \"items\": " METHOD_WORDS "}]"
 
+const char *const ROUTE_RETRIES[] = { "never", "idempotent", NULL };
 const char *const ROUTE_SLASHES[] = { "strict", "redirect", "ignore", NULL };
 static const char *const SCHEMES[] = { "any", "http", "https", NULL };
 

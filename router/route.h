@@ -76,6 +76,7 @@ struct route_errors {
 };
 
 enum route_scheme { WHEN_ANY, WHEN_HTTP, WHEN_HTTPS };            /* in the order of the words of `when.scheme` */
+enum route_retry { RETRY_NEVER, RETRY_IDEMPOTENT };                /* in the order of the words of `retry` */
 enum route_slash { SLASH_STRICT, SLASH_REDIRECT, SLASH_IGNORE };  /* in the order of the words of `trailing_slash` */
 
 struct route_net { struct in6_addr addr; uint32_t bits; };        /* IPv4 is v4-mapped, its bits count from 96; what lies past the bits is zero */
@@ -147,6 +148,7 @@ struct route {
         const char *python;          /* module:function */
         const char *app;             /* name in apps: */
         struct place app_place;
+        uint32_t retry;              /* enum route_retry */
         uint64_t timeout_ms;         /* 0: limits.handler_timeout */
         uint64_t body;               /* limits.body of this route; UINT64_MAX: the global one. So are the two below */
         uint64_t body_buffer, body_min_rate;
@@ -161,6 +163,7 @@ struct route {
         const char *root_path;       /* set by server/ for APP and PYTHON: "" or the prefix that belongs to the mount, "/shop" */
 };
 
+extern const char *const ROUTE_RETRIES[]; /* the words of enum route_retry */
 extern const char *const ROUTE_SLASHES[]; /* the words of enum route_slash */
 extern const struct key_table route_keys; /* from route_keys.def */
 extern const struct key_table basic_auth_keys, auth_keys, error_page_keys; /* of a route and of the whole file alike */

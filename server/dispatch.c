@@ -306,7 +306,7 @@ dispatch_python(struct request *r)
         const struct lane_call call = { .app_index = r->route->app_index, .handler = r->route->handler, .root_path = r->route->root_path,
                                         .timeout_ms = r->route->timeout_ms != 0 ? r->route->timeout_ms : r->limits->handler_timeout_ms };
         struct lane *lane = lane_of(r, call.app_index);
-        int e = r->policy->request_headers != NULL ? request_edits_apply(r->policy->request_headers, r) : 0;
+        int e = r->policy->request_headers != NULL && !r->retried ? request_edits_apply(r->policy->request_headers, r) : 0;
 
         if (e == 0)
                 e = lane != NULL ? lane_submit(lane, r, &call) : -EAGAIN;
@@ -319,6 +319,20 @@ dispatch_python(struct request *r)
                 request_fail(r, 431, true);
         else
                 request_busy(r);
+}
+
+/* RFC 9110, 9.2.2: only what means the same twice as once, and only what the next one gets as whole as the first. */
+bool
+dispatch_again(struct request *r)
+{
+        if (r->route == NULL || r->route->retry != RETRY_IDEMPOTENT || r->asking != ASK_ACTION || r->answer != ANSWER_WAITING || r->retried || r->streamed ||
+            (r->head.method & (M_GET | M_HEAD | M_OPTIONS | M_PUT | M_DELETE)) == 0)
+                return false;
+        r->retried = true;
+        board_add(r->conn->loop->board, C_python_retried, 1);
+        log_info("request %llu: its pyworker died: given to another", (unsigned long long)r->id);
+        dispatch_python(r);
+        return true;
 }
 
 void

@@ -250,14 +250,15 @@ lane_abandon(struct request *r)
 /* ---- deaths ------------------------------------------------------------------------------------------------------------- */
 
 static void
-fail_slot(struct lane *l, struct lane_slot *s)
+fail_slot(struct lane *l, struct lane_slot *s, bool again)
 {
         struct request *r = s->request;
 
         if (r != NULL) {
                 (void)lane_detach(r);
                 board_add(l->loop->board, C_python_died, 1);
-                request_fail(r, 502, false);
+                if (!again || !dispatch_again(r))
+                        request_fail(r, 502, false);
                 loop_ready(l->loop, r->conn);
         }
 }
@@ -275,7 +276,7 @@ sweep(struct lane *l, ipc_owner owner)
                 if (s->owner != owner && (w.owner != owner || (w.state != IPC_TAKEN && w.state != IPC_DONE)))
                         continue;
                 if (!s->ended)
-                        fail_slot(l, s);
+                        fail_slot(l, s, true);
                 ipc_slot_reap(l->ipc, i);
                 board_add(l->loop->board, C_slots_reaped, 1);
                 lane_slot_free(l, s);
@@ -314,7 +315,7 @@ lane_remove(struct loop *loop, uint32_t pool_id)
         for (uint32_t i = 0; i < l->slot_count; i++) {
                 if (!l->slots[i].used)
                         continue;
-                fail_slot(l, &l->slots[i]);
+                fail_slot(l, &l->slots[i], false);
                 lane_slot_free(l, &l->slots[i]);
         }
         for (pp = &loop->lanes; *pp != l; pp = &(*pp)->next)

@@ -224,6 +224,7 @@ lane_submit(struct lane *l, struct request *r, const struct lane_call *call)
         *s = (struct lane_slot){ .request = r, .id = r->id, .generation = generation, .in_chunk = chunk != UINT32_MAX, .used = true };
         l->in_use++;
         l->message_chunks += s->in_chunk;
+        r->streamed = (m.flags & IPC_F_STREAMED) != 0;
         r->lane = l;
         r->slot = slot;
         r->asked_app = call->app_index;

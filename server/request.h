@@ -119,6 +119,8 @@ struct request {
         uint32_t slot;
         int32_t chunk;                     /* request body chunk being filled, -1: none */
         uint32_t chunk_len;
+        bool streamed;                     /* its body went, or goes, to the taker piece by piece */
+        bool retried;                      /* its first taker died (dispatch_again) */
         bool last_pushed;                  /* the end of the body was told to the taker */
         bool body_wanted;                  /* the taker asked for it */
         bool body_paused;                  /* BUFFERING, STREAMING: the disk or the handler is slower than the client */
@@ -191,6 +193,8 @@ void request_discard(struct request *r);      /* DISCARDING: read to the end wit
 void dispatch(struct request *r);
 void dispatch_method(struct request *r);      /* 405, or the answer to OPTIONS */
 void dispatch_slash(struct request *r);       /* 308 to the spelling that the route has */
+/* Its taker died before a byte of the answer: another may have it if the route lets it be repeated, once. False: not so. */
+bool dispatch_again(struct request *r);
 void dispatch_python(struct request *r);      /* its body is gathered as far as it goes: hand it over */
 
 #endif

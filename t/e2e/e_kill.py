@@ -20,7 +20,7 @@ def application(environ, start_response):
     if path == "/sleep":
         print("asleep", os.getpid())
         time.sleep(3)
-    elif path == "/die":
+    elif path in ("/die", "/die-again"):
         os.kill(os.getpid(), 9)
     elif path == "/half":
         def body():
@@ -32,6 +32,14 @@ def application(environ, start_response):
         data = environ["wsgi.input"].read()
         start_response("200 OK", [])
         return [str(len(data)).encode()]
+    elif path.startswith("/dies-first/"):  # the first time that this is asked for
+        try:
+            os.close(os.open(path.rpartition("/")[2], os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            data = environ["wsgi.input"].read()
+            start_response("200 OK", [("Content-Type", "text/plain"), ("X-Added", environ.get("HTTP_X_ADDED", ""))])
+            return [environ["REQUEST_METHOD"].encode() + b" " + str(len(data)).encode()]
+        os.kill(os.getpid(), 9)
     elif path == "/segfault":
         import ctypes
         ctypes.string_at(0)
@@ -46,6 +54,9 @@ routes:
   - {path: "/{rest:path}", app: app}
   - {path: "/upload", app: app, body_buffer: 0}
   - {path: "/other", app: other}
+  - {path: "/dies-first/{x}", app: app, retry: idempotent, request_headers: {set: {X-Added: "1"}}}
+  - {path: "/dies-first/once/{x}", app: app}
+  - {path: "/die-again", app: app, retry: idempotent}
   - {path: "/fixed", respond: {body: fixed}}
 limits: {body: 100m}
 """
@@ -78,6 +89,19 @@ class Kill(Case):
         self.whole(server)
         self.assertGreaterEqual(server.counter("python_died"), 2)
         self.assertTrue([line for line in server.log if "signal 9" in line or "SIGKILL" in line or "Killed" in line])
+
+    def test_what_may_be_repeated_is_given_to_another(self) -> None:
+        server = self.start()
+        for method, body, expected in (("GET", None, (200, "GET 0")), ("PUT", b"x" * 3000, (200, "PUT 3000")), ("DELETE", None, (200, "DELETE 0"))):
+            with self.subTest(method=method):
+                answer = server.request(method, f"/dies-first/{method}", body=body)
+                self.assertEqual((answer.status, answer.text, answer.header("x-added")), (*expected, "1"))
+        self.assertEqual(server.request("POST", "/dies-first/post", body=b"x").status, 502, "a POST twice is not a POST once")
+        self.assertEqual(server.request("PUT", "/dies-first/streamed", body=b"x" * 400000).status, 502, "half of its body may be gone")
+        self.assertEqual(server.get("/dies-first/once/more").status, 502, "the route does not say so")
+        self.assertEqual(server.get("/die-again").status, 502, "once, not for ever")
+        self.assertEqual(server.counter("python_retried"), 4)
+        self.whole(server)
 
     def test_a_body_that_had_begun_is_broken_off(self) -> None:
         server = self.start()
