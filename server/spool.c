@@ -121,6 +121,7 @@ give_back(struct spool *s)
         if (s->fd >= 0)
                 close(s->fd); /* the last name of these pages: freeing them needs no disk */
         atomic_fetch_sub_explicit(&s->loop->worker->spool_bytes, s->reserved, memory_order_relaxed);
+        atomic_fetch_sub_explicit(&s->loop->worker->spool_count, 1, memory_order_relaxed);
         board_add(s->loop->board, C_spool_closed, 1);
         out_fini(&s->piece);
         out_fini(&s->ahead);
@@ -141,6 +142,19 @@ reserve(struct spool *s, uint64_t bytes)
         }
         s->reserved += bytes;
         return 0;
+}
+
+/* One more file, or -ENOSPC. */
+static int
+take_file(struct loop *l)
+{
+        _Atomic uint32_t *count = &l->worker->spool_count;
+
+        if (atomic_fetch_add_explicit(count, 1, memory_order_relaxed) < l->worker->spool_count_max)
+                return 0;
+        atomic_fetch_sub_explicit(count, 1, memory_order_relaxed);
+        board_add(l->board, C_spool_full, 1);
+        return -ENOSPC;
 }
 
 /* Said once a second at most: a full disk meets everybody. */
@@ -213,15 +227,21 @@ spool_new(struct request *r, enum spool_kind kind, uint64_t bytes, struct spool 
         s->lg = r->lg;
         s->folder = folder_of(&r->lg->g->conf);
         s->fd = -1;
+        e = take_file(s->loop);
+        if (e < 0)
+                goto fail;
         e = reserve(s, bytes);
-        if (e < 0) {
-                free(s);
-                return e;
-        }
+        if (e < 0)
+                goto fail_file;
         loop_generation_pin(s->lg);
         board_add(s->loop->board, C_spool_opened, 1);
         *ret = s;
         return 0;
+fail_file:
+        atomic_fetch_sub_explicit(&s->loop->worker->spool_count, 1, memory_order_relaxed);
+fail:
+        free(s);
+        return e;
 }
 
 void

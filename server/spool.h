@@ -12,7 +12,7 @@ struct request;
 struct spool;
 enum spool_kind { SPOOL_BODY, SPOOL_ANSWER /* all of them together get half of spool.size: slow readers leave room for uploads */ };
 
-/* bytes: how many they will be, 0 when nobody knows. 0; -ENOSPC: spool.size is taken up; -ENOMEM. */
+/* bytes: how many they will be, 0 when nobody knows. 0; -ENOSPC: spool.size is taken up, or the descriptors are; -ENOMEM. */
 int spool_new(struct request *r, enum spool_kind kind, uint64_t bytes, struct spool **ret);
 void spool_free(struct spool *s); /* NULL is fine */
 

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "aside.h"
@@ -710,10 +711,21 @@ ignore_signals(void)
                 (void)signal(ignored[i], SIG_IGN);
 }
 
+/* Half of the descriptors that connections leave: a socket that the master hands over is lost when there is none for it. */
+static uint32_t
+spools_possible(const struct heritage *h)
+{
+        struct rlimit l;
+
+        if (getrlimit(RLIMIT_NOFILE, &l) < 0 || l.rlim_cur / 2 > UINT32_MAX)
+                return UINT32_MAX;
+        return l.rlim_cur > h->connections_max ? (uint32_t)((l.rlim_cur - h->connections_max) / 2) : 0;
+}
+
 int
 worker_run(const struct heritage *h)
 {
-        struct worker w = { .heritage = h };
+        struct worker w = { .heritage = h, .spool_count_max = spools_possible(h) };
         struct state s = { .w = &w, .access_fd = h->access_log_fd, .access_fd_old = -1 };
         struct msg drained = { .kind = MSG_DRAINED };
         uint32_t made = 0, running = 0;

@@ -28,6 +28,8 @@ struct worker {
         int reply_fd;                     /* eventfd: replies wait, or the dead */
         _Atomic uint32_t loops_left;
         _Atomic uint64_t spool_bytes;     /* of spool.size, over all loops */
+        uint32_t spool_count_max;         /* descriptors for them: connections and all else come first */
+        _Atomic uint32_t spool_count;
         _Atomic uint64_t spool_said_ms;   /* when the log last heard that a body could not be kept */
 };
 

@@ -10,7 +10,8 @@ import stat
 import threading
 
 import harness
-from harness import Case, Closed
+from d_tls import certificate, context
+from harness import Case, Client, Closed
 
 APP = '''
 import hashlib, os, time
@@ -97,6 +98,20 @@ class Bodies(Case):
         self.assertEqual(stat.S_IMODE(folder.stat().st_mode), 0o700)
         for pid in server.workers() + server.pyworkers("app"):
             self.assertLess(anonymous_kib(pid), 400_000 if harness.SANITIZED else 30_000)
+
+    def test_over_tls(self) -> None:
+        """Bytes wait inside OpenSSL while the body waits for the disk or the handler: no event of the socket tells of them."""
+        cert, key = certificate("localhost")
+        server = self.serve("listen: [{address: '127.0.0.1:@PORT@', tls: {certificates: [{cert: cert, key: key}]}}]\nlimits: {body: 64m}\nspool: {path: spool}\n"
+                            "apps: {app: {wsgi: app, processes: 1}}\nroutes: [{path: '/{rest:path}', app: app}, {path: /stream, app: app, body_buffer: 0}]\n",
+                            {"app.py": APP, "cert": cert, "key": key})
+        body = random_bytes(8 * MB)
+        with Client(server.address, tls=context(), name="localhost") as c:
+            for path, length in (("/", len(body)), ("/stream", None)):
+                self.assertEqual(c.request("POST", path, (), body).text, told(body, len(body)))
+                c.send(post(path, "Transfer-Encoding: chunked") + chunked(body))
+                self.assertEqual(c.response().text, f"{told(body, length)[:-5]} {'None' if length else 'chunked'}")
+        self.assertEqual(server.counter("spool_opened"), 2)
 
     def test_sizes_around_the_edges(self) -> None:
         """What fits the slot, what fits memory, what is a byte longer; a spool of whole pieces and of a piece and a byte."""
@@ -326,6 +341,25 @@ class Bodies(Case):
             self.assertEqual(first.response().text, told(b"x" * 800_000, 800_000))
         body = b"z" * 800_000
         self.assertEqual(server.request("POST", "/", (), body).text, told(body, len(body)), "the room is there again")
+
+    def test_descriptors_are_for_connections_first(self) -> None:
+        server = self.serve("workers: {processes: 1}\nspool: {path: spool}\napps: {app: {wsgi: app, processes: 1}}\nroutes: [{path: '/{rest:path}', app: app}]\n", {"app.py": APP}, nofile=120)
+        clients = [server.client() for _ in range(45)]
+        for client in clients:
+            client.send(post("/", "Content-Length: 200000") + b"x" * 100_000)
+        harness.until("each is on disk or refused", lambda: server.counter("spool_opened") + server.counter("spool_full") == 45)
+        self.assertEqual(server.counter("spool_opened"), 30)
+        self.assertEqual(server.get("/").status, 200)
+        answers = []
+        for client in clients:
+            try:
+                client.send(b"x" * 100_000)
+                answers.append(client.response().status)
+            except (OSError, Closed):
+                answers.append(503)  # reset before it was read
+            client.close()
+        self.assertEqual((answers.count(200), answers.count(503)), (30, 15))
+        harness.until("all are closed", lambda: server.counter("spool_closed") == 30)
 
     def test_a_disk_that_takes_no_more_is_503(self) -> None:
         """A limit on the size of files stands for the full disk: it needs no root."""

@@ -39,6 +39,7 @@ setup(void)
         conn = (struct conn){ .loop = &loop };
         request.conn = &conn;
         request.lg = &held;
+        worker.spool_count_max = 3;
         ck_assert_int_eq(blocking_new(2, &worker.blocking), 0);
 }
 
@@ -80,6 +81,7 @@ teardown(void)
         spool = NULL;
         blocking_free(worker.blocking);
         ck_assert_uint_eq(atomic_load(&worker.spool_bytes), 0);
+        ck_assert_uint_eq(atomic_load(&worker.spool_count), 0);
         ck_assert_uint_eq(held.pins, 0);
         ck_assert_uint_eq(counted(C_spool_opened), counted(C_spool_closed));
         (void)rmdir(path);
@@ -210,6 +212,19 @@ START_TEST(the_size_of_all_is_a_bound)
 }
 END_TEST
 
+START_TEST(so_is_the_number_of_files)
+{
+        struct spool *many[4] = { NULL };
+
+        for (unsigned i = 0; i < 4; i++)
+                ck_assert_int_eq(spool_new(&request, SPOOL_BODY, 1, &many[i]), i < 3 ? 0 : -ENOSPC);
+        spool_free(many[1]);
+        ck_assert_int_eq(spool_new(&request, SPOOL_BODY, 1, &many[1]), 0);
+        for (unsigned i = 0; i < 4; i++)
+                spool_free(many[i]);
+}
+END_TEST
+
 START_TEST(a_request_may_let_go_while_a_piece_is_under_way)
 {
         struct out from = { 0 };
@@ -259,6 +274,7 @@ main(void)
         tcase_add_test(t, the_folder_is_made_for_nobody_else);
         tcase_add_test(t, a_folder_that_is_none_is_an_error);
         tcase_add_test(t, the_size_of_all_is_a_bound);
+        tcase_add_test(t, so_is_the_number_of_files);
         tcase_add_test(t, a_request_may_let_go_while_a_piece_is_under_way);
         tcase_add_test(t, its_memory_can_be_given_back);
         suite_add_tcase(s, t);
