@@ -160,9 +160,29 @@ $B/obj/t/unit/%.o: FLOOR_CFLAGS += $(CHECK_CFLAGS)
 $B/t/fuzz/fuzz_%: $B/obj/t/fuzz/fuzz_%.o $B/obj/t/fuzz/replay.o $B/libforms.a $B/libserver.a $B/librouter.a $B/libipc.a
 	@mkdir -p $(@D)
 	$(call say,ld)$(LINK) -o $@ $^ $(SERVER_LIBS)
+# bench_http1 measures other parsers too: libhttp-parser when its header is installed, picohttpparser when PICOHTTPPARSER names its folder.
+# The latter is compiled twice, under two prefixes: for SSE4.2, and for the processor that this is.
+BENCH_HTTP1_LIBS := $(if $(wildcard /usr/include/http_parser.h),-lhttp_parser)
+BENCH_HTTP1_FLAGS := $(if $(BENCH_HTTP1_LIBS),-DHAVE_HTTP_PARSER)
+PICO_CALLS := phr_parse_request phr_parse_response phr_parse_headers phr_decode_chunked phr_decode_chunked_is_in_data
+PICO_OBJECTS := $(if $(PICOHTTPPARSER),$B/obj/t/bench/pico_sse42.o $B/obj/t/bench/pico_native.o)
+$B/obj/t/bench/pico_sse42.o: PICO_FLAGS = $(if $(filter x86_64,$(shell uname -m)),-msse4.2)
+$B/obj/t/bench/pico_native.o: PICO_FLAGS = -march=native
+$B/obj/t/bench/pico_%.o: $(PICOHTTPPARSER)/picohttpparser.c
+	@mkdir -p $(@D)
+	$(call say,cc)$(CC) -O3 $(PICO_FLAGS) $(foreach call,$(PICO_CALLS),-D$(call)=$*_$(call)) -c -o $@ $<
+BENCH_HTTP1_FLAGS += $(if $(PICOHTTPPARSER),-DHAVE_PICOHTTPPARSER -I$(PICOHTTPPARSER))
+.PHONY: look
+$B/obj/t/bench/pico.folder: look
+	@mkdir -p $(@D)
+	@echo '$(PICOHTTPPARSER)' | cmp -s - $@ || echo '$(PICOHTTPPARSER)' > $@
+$B/obj/t/bench/bench_http1.o: $B/obj/t/bench/pico.folder
+$B/obj/t/bench/bench_http1.o: FLOOR_CFLAGS += $(BENCH_HTTP1_FLAGS)
+$B/t/bench/bench_http1: $(PICO_OBJECTS)
+$B/t/bench/bench_http1: LIBS += $(BENCH_HTTP1_LIBS)
 $B/t/bench/bench_%: $B/obj/t/bench/bench_%.o $B/libserver.a $B/librouter.a $B/libipc.a
 	@mkdir -p $(@D)
-	$(call say,ld)$(LINK) -o $@ $^ $(SERVER_LIBS)
+	$(call say,ld)$(LINK) -o $@ $^ $(SERVER_LIBS) $(LIBS)
 
 $(LOAD_PROGRAM): $B/obj/t/bench/load.o
 	@mkdir -p $(@D)
