@@ -30,7 +30,7 @@ struct open_files {
 static uint64_t
 bytes_of(const struct open_file *f)
 {
-        return sizeof(*f) + f->path_len + f->ready.head_len + f->ready.body_len + 64;
+        return sizeof(*f) + f->path_len + f->ready.head_len + f->ready.body_len + f->coded_bytes + 64;
 }
 
 void
@@ -40,8 +40,44 @@ open_file_free(struct open_file *f)
                 return;
         if (f->fd >= 0)
                 close(f->fd);
+        while (f->coded != NULL) {
+                struct open_file_coded *one = f->coded;
+
+                f->coded = one->next;
+                free(one);
+        }
         reply_fini(&f->ready);
         free(f);
+}
+
+struct span
+open_file_coded(const struct open_file *f, enum coding coding, unsigned level)
+{
+        for (const struct open_file_coded *one = f->coded; one != NULL; one = one->next)
+                if (one->coding == coding && one->level == level)
+                        return (struct span){ one->bytes, one->len };
+        return (struct span){ NULL, 0 };
+}
+
+void
+open_files_keep_coded(struct open_files *c, struct open_file *f, enum coding coding, unsigned level, struct span bytes)
+{
+        struct open_file_coded *one;
+        uint64_t cost = sizeof(*one) + bytes.len + 16;
+
+        if (!f->listed || c->bytes + cost > c->limits.bytes)
+                return;
+        for (one = f->coded; one != NULL; one = one->next)
+                if (one->coding == coding)
+                        return;
+        one = malloc(sizeof(*one) + bytes.len);
+        if (one == NULL)
+                return;
+        *one = (struct open_file_coded){ .next = f->coded, .coding = coding, .level = level, .len = bytes.len };
+        memcpy(one->bytes, bytes.ptr, bytes.len);
+        f->coded = one;
+        f->coded_bytes += cost;
+        c->bytes += cost;
 }
 
 static void

@@ -15,6 +15,9 @@
 
 struct open_files;
 
+/* The bytes of a small file as outgoing_coding.c compressed them for an answer, for the next one. */
+struct open_file_coded { struct open_file_coded *next; enum coding coding; unsigned level; size_t len; char bytes[]; };
+
 struct open_file {
         struct open_file *chain, *newer, *older;
         uint64_t hash;
@@ -34,6 +37,8 @@ struct open_file {
         const char *type;                 /* as in static_found */
         char etag[80], modified_text[32];
         struct reply ready;               /* the whole head of a 200, and for small files the body */
+        struct open_file_coded *coded;    /* at most one for each coding */
+        uint64_t coded_bytes;
         uint8_t wish;
         uint32_t path_len;
         char path[];
@@ -62,6 +67,10 @@ bool open_files_same(struct open_files *c, struct open_file *f, const struct sta
 /* Gives f to the cache, in place of what it knows of that path. */
 void open_files_put(struct open_files *c, struct open_file *f, uint64_t now_ms);
 void open_files_drop(struct open_files *c, struct open_file *f); /* the file is not there any more */
+/* What open_files_keep_coded was given for f; .ptr NULL: nothing. Lives as long as f. */
+struct span open_file_coded(const struct open_file *f, enum coding coding, unsigned level);
+/* Keeps a copy with f, unless c does not know f or has no bytes left: nothing is let go of for it. */
+void open_files_keep_coded(struct open_files *c, struct open_file *f, enum coding coding, unsigned level, struct span bytes);
 void open_file_ref(struct open_file *f);
 void open_file_unref(struct open_file *f);
 void open_files_tick(struct open_files *c, uint64_t now_ms); /* once a second: lets go of what nobody asked for in idle_ms */

@@ -8,6 +8,7 @@
 #include "compress.h"
 #include "cors.h"
 #include "header_edits.h"
+#include "open_files.h"
 
 void
 outgoing_begin(struct outgoing *h, struct request *r, unsigned status)
@@ -68,8 +69,9 @@ outgoing_end(struct outgoing *h, enum body_kind kind, uint64_t length)
         r->promised = promised;
 }
 
-void
-outgoing_whole(struct outgoing *h, const struct span *parts, size_t count)
+/* of: the file that the parts are of; NULL: none. */
+static void
+send_whole(struct outgoing *h, const struct span *parts, size_t count, struct open_file *of)
 {
         enum body_kind kind = response_has_body(h->status) ? BODY_LENGTH : BODY_NONE;
         enum coding coding = CODING_IDENTITY;
@@ -82,7 +84,7 @@ outgoing_whole(struct outgoing *h, const struct span *parts, size_t count)
         if (h->policy->compress != NULL) {
                 coding = kind == BODY_LENGTH ? coding_choose(h, length) : CODING_IDENTITY;
                 if (coding != CODING_IDENTITY && length <= COMPRESS_WHOLE_MAX)
-                        coded = coding_whole(h, coding, parts, count, length);
+                        coded = of != NULL ? coding_file(h, coding, of) : coding_whole(h, coding, parts, count, length);
                 if (coded.ptr != NULL)
                         parts = &coded, count = 1, length = coded.len;
                 coding_lines(h, coded.ptr != NULL ? coding : CODING_IDENTITY);
@@ -91,6 +93,21 @@ outgoing_whole(struct outgoing *h, const struct span *parts, size_t count)
         for (size_t i = 0; i < count && !r->head_only && r->framing == BODY_LENGTH; i++)
                 outgoing_body(r, parts[i]);
         request_answer_complete(r);
+}
+
+void
+outgoing_whole(struct outgoing *h, const struct span *parts, size_t count)
+{
+        send_whole(h, parts, count, NULL);
+}
+
+void
+outgoing_file(struct outgoing *h, struct open_file *f)
+{
+        struct span body = { f->ready.body, (size_t)f->size };
+
+        assert(f->fd < 0);
+        send_whole(h, &body, 1, f);
 }
 
 /* Bytes as they go over the wire but for their frame. */

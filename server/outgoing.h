@@ -8,6 +8,8 @@
 #include "policy.h"
 #include "request.h"
 
+struct open_file;
+
 #define OUTGOING_VARY_MAX 8
 
 struct outgoing {
@@ -38,6 +40,9 @@ void outgoing_lines(struct outgoing *h, struct span lines);
 void outgoing_end(struct outgoing *h, enum body_kind kind, uint64_t length);
 /* The head is complete and this is the body, whole: the answer is complete. HEAD sends none of it; 204 and 304 have none. */
 void outgoing_whole(struct outgoing *h, const struct span *parts, size_t count);
+
+/* The same, of a small file that open_files.c knows: what was compressed once is not compressed again. */
+void outgoing_file(struct outgoing *h, struct open_file *f);
 
 /* More of the body, framed. Bytes past the length that was promised are the caller's to cut (r->answer_left). */
 void outgoing_body(struct request *r, struct span bytes);

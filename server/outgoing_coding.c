@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "compress.h"
+#include "open_files.h"
 #include "outgoing_priv.h"
 
 static bool
@@ -109,6 +110,22 @@ coding_whole(struct outgoing *h, enum coding coding, const struct span *parts, s
                 return (struct span){ NULL, 0 };
         board_add(l->board, C_answers_compressed, 1);
         return (struct span){ coded->buf + coded->start, out_len(coded) };
+}
+
+struct span
+coding_file(struct outgoing *h, enum coding coding, struct open_file *f)
+{
+        struct span plain = { f->ready.body, (size_t)f->size }, coded = open_file_coded(f, coding, h->policy->compress->level[coding]);
+        struct loop *l = h->r->conn->loop;
+
+        if (coded.ptr != NULL) {
+                board_add(l->board, C_answers_compressed, 1);
+                return coded;
+        }
+        coded = coding_whole(h, coding, &plain, 1, plain.len);
+        if (coded.ptr != NULL)
+                open_files_keep_coded(l->open_files, f, coding, h->policy->compress->level[coding], coded);
+        return coded;
 }
 
 bool

@@ -21,6 +21,8 @@ enum coding coding_choose(struct outgoing *h, uint64_t length);
 void coding_lines(struct outgoing *h, enum coding coding);
 /* The whole body, coded, in the loop's scratch; .ptr NULL: it is as well sent as it is. */
 struct span coding_whole(struct outgoing *h, enum coding coding, const struct span *parts, size_t count, uint64_t length);
+/* The same of a file's bytes, which may be kept coded already. */
+struct span coding_file(struct outgoing *h, enum coding coding, struct open_file *f);
 /* A stream for the body that follows. False: none is to be had. */
 bool coding_open(struct outgoing *h, enum coding coding, uint64_t length);
 /* More of the body, .ptr NULL: none, through r->encoder; the coded bytes, perhaps none, are in the scratch until the next call. */

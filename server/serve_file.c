@@ -151,9 +151,7 @@ answer_run(struct request *r, struct open_file *f, unsigned status, const struct
         if (status == 206)
                 outgoing_field(&h, IPC_H_CONTENT_RANGE, SPAN_LIT("Content-Range"), content_range(f, run, text, sizeof text));
         if (r->policy->compress != NULL && f->fd < 0 && status != 206) { /* all of it is there: then its length is known even when it is compressed */
-                struct span body = { f->ready.body, (size_t)f->size };
-
-                outgoing_whole(&h, &body, 1);
+                outgoing_file(&h, f);
                 return;
         }
         outgoing_end(&h, BODY_LENGTH, run->length);

@@ -295,6 +295,14 @@ routes:
             answer = self.take("/ready/small.txt", coding)
             self.assertEqual((answer.header("content-encoding"), decoded(coding, answer.body)), (coding, WHOLE))
 
+    def test_a_file_that_changes_is_compressed_anew(self) -> None:
+        for coding in CODINGS:
+            self.server.write(f"site/{coding}.txt", WHOLE)
+            for _ in range(3):  # the first is compressed, the others have what was kept of it
+                self.assertEqual(decoded(coding, self.take(f"/{coding}.txt", coding).body), WHOLE)
+            self.server.write(f"site/{coding}.txt", WHOLE.upper())
+            until("the new one", lambda: decoded(coding, self.take(f"/{coding}.txt", coding).body) == WHOLE.upper())
+
     def test_a_large_file_does_not_hold_the_loop(self) -> None:
         """One loop compresses 30 MB for one client; another's answers come between: the first is far from done when ten of them are there."""
         with self.server.client() as slow, self.server.client() as quick:

@@ -311,6 +311,38 @@ START_TEST(bytes_are_bounded)
 }
 END_TEST
 
+START_TEST(coded_bytes_are_kept_within_the_bytes)
+{
+        const struct open_files_limits limits = { 4, 5200, 1000, 60000 };
+        struct open_file *f, *alone;
+        static char bytes[4000];
+
+        open_files_limit(cache, &limits);
+        put_bytes("a.txt", 'a', 1000, MTIME);
+        put_bytes("b.txt", 'b', 4000, MTIME);
+        f = made("a.txt");
+        alone = made("a.txt"); /* of which the cache knows nothing */
+        open_files_put(cache, f, 0);
+        open_files_keep_coded(cache, f, CODING_GZIP, 3, (struct span){ "gzip", 4 });
+        open_files_keep_coded(cache, f, CODING_BR, 5, (struct span){ "br", 2 });
+        open_files_keep_coded(cache, f, CODING_GZIP, 4, (struct span){ "other", 5 });  /* one for each coding: its level is the route's, and that is one */
+        open_files_keep_coded(cache, f, CODING_ZSTD, 1, (struct span){ bytes, sizeof bytes }); /* there is no room for that */
+        open_files_keep_coded(cache, alone, CODING_GZIP, 3, (struct span){ "gzip", 4 });
+        ck_assert(span_is(open_file_coded(f, CODING_GZIP, 3), SPAN_LIT("gzip")));
+        ck_assert(span_is(open_file_coded(f, CODING_BR, 5), SPAN_LIT("br")));
+        ck_assert_ptr_null(open_file_coded(f, CODING_GZIP, 4).ptr);
+        ck_assert_ptr_null(open_file_coded(f, CODING_ZSTD, 1).ptr);
+        ck_assert_ptr_null(open_file_coded(alone, CODING_GZIP, 3).ptr);
+        open_file_free(alone);
+        open_files_put(cache, made("b.txt"), 0); /* the two are more than there is room for: a.txt goes, and all that it took with it */
+        ck_assert_ptr_null(find("a.txt", 0, &(bool){ false }));
+        f = find("b.txt", 0, &(bool){ false });
+        ck_assert_ptr_nonnull(f);
+        open_files_keep_coded(cache, f, CODING_GZIP, 3, (struct span){ bytes, 1000 });
+        ck_assert_uint_eq(open_file_coded(f, CODING_GZIP, 3).len, 1000);
+}
+END_TEST
+
 START_TEST(descriptors_are_bounded_and_counted)
 {
         int fds = fd_count();
@@ -382,6 +414,7 @@ main(void)
         tcase_add_test(t, another_takes_its_place_and_the_old_one_lives_on);
         tcase_add_test(t, the_one_used_longest_ago_goes);
         tcase_add_test(t, bytes_are_bounded);
+        tcase_add_test(t, coded_bytes_are_kept_within_the_bytes);
         tcase_add_test(t, descriptors_are_bounded_and_counted);
         tcase_add_test(t, idle_ones_go);
         tcase_add_test(t, many_are_found);
