@@ -428,6 +428,9 @@ conf_check(struct keys_reader *r, const struct yaml_node *root, struct conf *c)
         access = yaml_get(root, "access");
         if (access != NULL && access->kind == YAML_NULL)
                 conf_finding(r, DIAG_ERROR, access->place, "to let everybody in write deny: []", "\"access\" holds neither \"allow\" nor \"deny\"");
+        for (size_t i = 0; i < c->trusted.proxies.count; i++)
+                if (c->trusted.nets != NULL && (c->trusted.nets[i].bits == 0 || (c->trusted.nets[i].bits == 96 && IN6_IS_ADDR_V4MAPPED(&c->trusted.nets[i].addr))))
+                        conf_finding(r, DIAG_WARNING, c->trusted.proxies.places[i], NULL, "\"trusted_proxies\" holds everybody: any client may say who it is");
         for (size_t i = 0; i < c->listeners.count; i++)
                 if (conf_listener_at(c, i)->proxy_protocol && c->trusted.proxies.count == 0)
                         conf_finding(r, DIAG_ERROR, conf_listener_at(c, i)->place, "add trusted_proxies: [10.0.0.0/8]", "listener \"%s\" has \"proxy_protocol\" and nobody is trusted to speak it",

@@ -19,7 +19,7 @@ enum gate_place { GATE_ACCESS, GATE_RATE, GATE_AUTH_BASIC, GATE_AUTH, GATE_IN_FL
 uint32_t gates_of(const struct policy *p);
 /* From the first gate on; then dispatch(r). */
 void gates_run(struct request *r);
-/* For a request that no route takes, before it is told so: the gates that every client passes, access and rate_limit. False: one of them has answered. */
+/* For a request that no route takes, or none with this method, before it is told so: the gates that every client passes, access and rate_limit. False: one of them has answered. */
 bool gates_admit(struct request *r);
 /* The gate that said WAIT is passed: on with those behind it. */
 void gates_go_on(struct request *r);

@@ -26,6 +26,7 @@ struct rule {
         size_t part_count;
         struct mask v4, v6;       /* what of an address counts */
         bool headers;
+        size_t name_len;
         char name[NAME_MAX_LEN];  /* as it stands between quotes in both fields */
 };
 
@@ -62,7 +63,8 @@ name_rule(struct rule *rules, size_t at, const struct key_strs *key)
         for (size_t i = 0; i < at; i++)
                 same += strncmp(rules[i].name, rule->name, len) == 0 && (rules[i].name[len] == '\0' || rules[i].name[len] == '-');
         if (same > 1)
-                snprintf(rule->name + len, sizeof(rule->name) - len, "-%zu", same);
+                len += (size_t)snprintf(rule->name + len, sizeof(rule->name) - len, "-%zu", same);
+        rule->name_len = len;
 }
 
 static void
@@ -209,16 +211,37 @@ seconds_up(uint64_t ms)
         return (ms + 999) / 1000;
 }
 
+/* As every answer has these, without printf. At most 20 digits. */
+static char *
+add_number(char *to, uint64_t n)
+{
+        char digits[20];
+        size_t count = 0;
+
+        do
+                digits[count++] = (char)('0' + n % 10);
+        while ((n /= 10) > 0);
+        while (count > 0)
+                *to++ = digits[--count];
+        return to;
+}
+
 /* "ip";r=12;t=30: what is left, and in how many seconds there is more. Of those that are full there is nothing to wait for. */
 static size_t
 add_item(char *to, size_t room, const struct rule *rule, const struct rate_verdict *v)
 {
         uint32_t left = v->admitted ? rate_left(v, &rule->rate) : 0;
-        int n = snprintf(to, room, "\"%s\";r=%u", rule->name, (unsigned)left);
+        char *at = to;
 
-        if (left < rule->rate.limit && n > 0 && (size_t)n < room)
-                n += snprintf(to + n, room - (size_t)n, ";t=%llu", seconds_up(rate_wait_ms(v, &rule->rate, left + 1)));
-        return n > 0 && (size_t)n < room ? (size_t)n : 0;
+        if (room < NAME_MAX_LEN + 40)
+                return 0;
+        *at++ = '"';
+        at = mempcpy(at, rule->name, rule->name_len);
+        at = mempcpy(at, "\";r=", 4);
+        at = add_number(at, left);
+        if (left < rule->rate.limit)
+                at = add_number(mempcpy(at, ";t=", 3), seconds_up(rate_wait_ms(v, &rule->rate, left + 1)));
+        return (size_t)(at - to);
 }
 
 /* from..to: the rules whose state is told. */

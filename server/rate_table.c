@@ -32,7 +32,7 @@ rate_table_new(size_t bytes)
         struct rate_table *t;
         int e;
 
-        while (sizeof(*t) + count * 2 * sizeof(struct rate_bucket) <= bytes)
+        while (count * 2 * sizeof(struct rate_bucket) <= bytes)
                 count *= 2;
         bytes = sizeof(*t) + count * sizeof(struct rate_bucket);
         t = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);

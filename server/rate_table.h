@@ -44,7 +44,7 @@ struct rate_verdict {
         uint32_t elapsed_ms;         /* of this window */
 };
 
-struct rate_table *rate_table_new(size_t bytes);  /* rounded down to a power of two of buckets, at least 64; NULL with errno */
+struct rate_table *rate_table_new(size_t bytes);  /* of buckets: rounded down to a power of two of them, at least 64; NULL with errno */
 void rate_table_free(struct rate_table *t);       /* unmaps; NULL is fine */
 /* hash: siphash by t->key of all that makes the key, its rule included. now_ms: CLOCK_MONOTONIC. */
 struct rate_verdict rate_table_check(struct rate_table *t, uint64_t hash, const struct rate_rule *rule, uint64_t now_ms);

@@ -342,13 +342,14 @@ request_begin(struct request *r)
         if (https_redirect_answer(r) || cors_preflight(r))
                 return;
         verdict = request_match_as(r, r->head.method);
-        if (verdict != ROUTER_FOUND && !gates_admit(r))
+        if (verdict == ROUTER_METHOD)
+                take_policy_of_path(r);
+        if (verdict != ROUTER_FOUND && !gates_admit(r)) /* what there is to be had is not said to who may have none of it */
                 return;
         switch (verdict) {
         case ROUTER_FOUND:
                 break;
         case ROUTER_METHOD:
-                take_policy_of_path(r);
                 dispatch_method(r);
                 return;
         case ROUTER_SLASH:

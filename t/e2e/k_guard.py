@@ -73,7 +73,7 @@ class Rates(Case):
         self.assertEqual([a.status for a in two], [200, 429])
         self.assertEqual(two[0].header("ratelimit-policy"), '"ip";q=1;w=3600, "ip+header:X-Key";q=5;w=86400')
         self.assertRegex(two[0].header("ratelimit") or "", r'^"ip";r=0;t=\d+, "ip\+header:X-Key";r=4;t=\d+$')
-        for target, status in (("/elsewhere", 302),):
+        for target, status in (("/file", 200), ("/elsewhere", 302)):
             answer = server.get(target)
             self.assertEqual((answer.status, (answer.header("ratelimit") or "")[:9]), (status, '"ip";r=99'))
 
@@ -96,6 +96,19 @@ class Rates(Case):
         self.assertEqual(self.statuses(server, "/n/1", 1) + self.statuses(server, "/n/2", 1), [200, 429])
         self.assertEqual(self.statuses(server, "/free", 3), [200, 429, 429])
         self.assertEqual(server.counter("rate_evicted"), 0)
+
+    def test_a_mounted_app_counts_as_one_row(self) -> None:
+        app = "from heart import App\napp = App()\n@app.get('/a')\ndef a(request): return 'a'\n@app.get('/b')\ndef b(request): return 'b'\n"
+        server = self.serve("trusted_proxies: [127.0.0.1]\napps: {api: {heart: 'api:app', processes: 1}}\n"
+                            "routes: [{path: '/api/{rest:path}', app: api, rate_limit: {limit: 3, window: 1h}, access: {deny: [192.0.2.0/24]}, in_flight: 5}]\n", {"api.py": app})
+        self.assertEqual(server.get("/api/a", [("X-Forwarded-For", "192.0.2.1")]).status, 403)
+        self.assertEqual([server.get(path).status for path in ("/api/a", "/api/b", "/api/a", "/api/b")], [200, 200, 200, 429])
+
+    def test_a_wrong_method_counts_and_is_kept_out_like_a_right_one(self) -> None:
+        server = self.serve("routes:\n  - {path: /a, methods: [GET], respond: {body: a}, rate_limit: {limit: 2, window: 1h}}\n"
+                            "  - {path: /b, methods: [GET], respond: {body: b}, access: {allow: [192.0.2.0/24]}}\n")
+        self.assertEqual([server.request("POST", "/a").status for _ in range(3)], [405, 405, 429])
+        self.assertEqual([server.request(method, "/b").status for method in ("GET", "POST", "OPTIONS")], [403, 403, 403])
 
     def test_ipv6_counts_by_64_bits(self) -> None:
         server = self.serve("trusted_proxies: [127.0.0.1]\nroutes:\n"
