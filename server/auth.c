@@ -20,6 +20,36 @@ struct auth {
         struct key_strs pass;   /* names in lower case */
 };
 
+static bool
+has_name(const struct key_strs *list, const char *name)
+{
+        for (size_t i = 0; i < list->count; i++)
+                if (strcmp(list->list[i], name) == 0)
+                        return true;
+        return false;
+}
+
+/* What any route passes on is taken from the client on all of them: an app behind two routes, one of which asks nobody, would believe what comes in by that one. */
+static int
+gather_pass(struct generation *g)
+{
+        size_t room = g->conf.auth.pass.count;
+
+        for (size_t i = 0; i < g->conf.routes.count; i++)
+                room += conf_route_at(&g->conf, i)->auth.pass.count;
+        g->auth_pass.list = arena_alloc(g->arena, (room + 1) * sizeof(*g->auth_pass.list));
+        if (g->auth_pass.list == NULL)
+                return -ENOMEM;
+        for (size_t i = 0; i <= g->conf.routes.count; i++) {
+                const struct key_strs *pass = i < g->conf.routes.count ? &conf_route_at(&g->conf, i)->auth.pass : &g->conf.auth.pass;
+
+                for (size_t k = 0; k < pass->count; k++)
+                        if (!has_name(&g->auth_pass, pass->list[k]))
+                                g->auth_pass.list[g->auth_pass.count++] = pass->list[k];
+        }
+        return 0;
+}
+
 int
 auth_build(struct generation *g, const struct route *route, struct diags *d, const struct auth **ret)
 {
@@ -27,6 +57,8 @@ auth_build(struct generation *g, const struct route *route, struct diags *d, con
         struct auth *a;
 
         (void)d; /* what can be wrong with it was said when it was read */
+        if (route == NULL && gather_pass(g) < 0)
+                return -ENOMEM;
         if (from->place.line == 0)
                 return 0;
         *ret = NULL;
@@ -177,16 +209,6 @@ set_fields(struct request *r, const struct auth *a, struct span note)
         return 0;
 }
 
-/* The client's own fields of these names never reach Python, nor the function that is asked. */
-static int
-remove_own(struct request *r, const struct auth *a)
-{
-        for (size_t i = 0; i < a->pass.count; i++)
-                if (request_to_app(r, span_of(a->pass.list[i]), (struct span){ NULL, 0 }) < 0)
-                        return -ENOMEM;
-        return 0;
-}
-
 /* ---- the gate ---------------------------------------------------------------------------------------------------------------------------- */
 
 static enum gate_verdict
@@ -219,10 +241,6 @@ auth_gate(struct request *r)
         struct auth_key key;
         struct span note;
 
-        if (remove_own(r, a) < 0) {
-                request_busy(r);
-                return GATE_ANSWERED;
-        }
         r->has_auth_key = make_key(r, a);
         if (!r->has_auth_key)
                 return ask(r, a);

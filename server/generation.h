@@ -67,6 +67,7 @@ struct generation {
         struct action *actions;          /* per route: what dispatch.c does for it, made ready (replies, open roots) */
         struct app_cors *app_cors;       /* per app */
         const struct policy **policies;  /* per route: what goes before the action and with the answer (policy.h) */
+        struct key_strs auth_pass;       /* all names that any `auth: {pass: ...}` has: what a client sends under them never reaches Python */
         struct auth_users *auth_users;   /* password files that were read, each once; in the arena */
         const struct policy *policy_default; /* of routes that say nothing, and of requests that none took */
 };

@@ -42,6 +42,16 @@ is_replaced(const struct request *r, const char *base, const struct http_field *
         return false;
 }
 
+/* Is it one that only the function of an `auth` may say? */
+static bool
+is_reserved(const struct key_strs *pass, const char *base, const struct http_field *h)
+{
+        for (size_t i = 0; i < pass->count; i++)
+                if (strncasecmp(pass->list[i], base + h->name_off, h->name_len) == 0 && pass->list[i][h->name_len] == '\0')
+                        return true;
+        return false;
+}
+
 /* What makes no sense with a GET without a body that is to be answered with a page, whole. */
 static bool
 is_of_body_or_part(uint8_t id)
@@ -74,6 +84,8 @@ list_headers(const struct request *r, const char *base, bool page, struct ipc_fi
                 const struct http_field *h = &r->head.fields[i];
 
                 if (r->to_app != NULL && is_replaced(r, base, h))
+                        continue;
+                if (r->lg->g->auth_pass.count > 0 && is_reserved(&r->lg->g->auth_pass, base, h))
                         continue;
                 if (h->id == IPC_H_TRANSFER_ENCODING && r->body_ended)
                         continue; /* the chunks are undone, and the length that takes their place is known */
