@@ -184,6 +184,11 @@ routes:
         with harness.Client(("127.0.0.1", self.server.ports[2]), tls=context, name="localhost") as c:
             self.assertEqual(c.get("/a").text, "served over https")
 
+    def test_what_heartctl_says(self) -> None:
+        self.assertIn("308: https_redirect sends it to https", self.server.ctl("match", "GET", f"http://127.0.0.1:{self.server.ports[0]}/a").out)
+        self.assertNotIn("https_redirect", self.server.ctl("match", "GET", f"https://127.0.0.1:{self.server.ports[2]}/a").out)
+        self.assertEqual(self.server.ctl("match", "--json", "GET", f"http://127.0.0.1:{self.server.ports[1]}/a").json()["rewrites"], [])
+
     def test_a_client_without_host(self) -> None:
         with self.server.client() as c:
             c.send(b"GET /a HTTP/1.0\r\n\r\n")

@@ -36,9 +36,11 @@ must(bool what)
 static void
 check_lines(const struct out *o)
 {
-        const char *p = o->buf + o->start, *end = o->buf + o->end;
+        const char *p = o->buf, *end;
 
-        while (p < end) {
+        if (p == NULL)
+                return;
+        for (end = o->buf + o->end, p += o->start; p < end;) {
                 const char *stop = memmem(p, (size_t)(end - p), "\r\n", 2), *colon;
 
                 must(stop != NULL);
