@@ -17,7 +17,6 @@
 #define GATHER_SCARCE (8u << 10)   /* the same while a loop holds more than this for all its requests: thousands of slow uploads wait on disk, not in memory */
 #define GATHER_PLENTY (32u << 20)
 #define RATE_WINDOW_MS 5000        /* body_min_rate is looked at over this long */
-#define TRAILERS_MAX 8192
 
 static void
 restart_rate(struct request *r)
@@ -72,7 +71,7 @@ pull_framed(struct request *r, size_t room, const char **ret_bytes, size_t *ret_
         do {
                 size_t most = len < room ? len : room;
                 if (r->head.chunked) {
-                        e = http_chunked_decode(&r->chunked, at, most, TRAILERS_MAX, &used, &n);
+                        e = http_chunked_decode(&r->chunked, at, most, r->limits->header, &used, &n);
                         if (e < 0)
                                 return e;
                         r->body_ended = e == 1;
@@ -102,7 +101,8 @@ request_pull(struct request *r, size_t room, const char **ret_bytes, size_t *ret
         e = r->inflater != NULL ? decompress_pull(r, pull_framed, room, ret_bytes, ret_len) : pull_framed(r, room, ret_bytes, ret_len);
         if (e > 0)
                 r->body_bytes += *ret_len;
-        if (e >= 0 && (r->body_bytes > r->body_limit || r->body_wire > r->body_limit) && r->body != BODY_STATE_DISCARDING)
+        /* A chunk's size alone may be over the limit already. */
+        if (e >= 0 && (r->body_bytes > r->body_limit || r->body_wire + r->chunked.left > r->body_limit) && r->body != BODY_STATE_DISCARDING)
                 return -413;
         return e;
 }
