@@ -41,7 +41,7 @@ struct conf_listener {
         struct conf_tls tls;
         struct conf_limits limits;      /* whole: what the listener does not say is conf.limits */
 };
-struct conf_workers { uint32_t processes /* 0: auto */, loops, blocking, connections; };
+struct conf_workers { uint32_t processes /* 0: auto */, loops, blocking, connections; bool seccomp, dumpable; };
 struct conf_queue   { uint32_t size; uint64_t timeout_ms; };
 struct conf_spool { const char *path; /* NULL: that of TMPDIR, else /tmp */ uint64_t size; };
 enum app_kind { APP_WSGI, APP_HEART, APP_PYTHON /* the implicit app named "python" that serves `python: module:function` routes */ };

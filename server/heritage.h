@@ -5,12 +5,14 @@
 #define HEART_HERITAGE_H
 
 #include "board.h"
+#include "confine.h"
 
 struct heritage {
         uint32_t index;                 /* 0..WORKERS_MAX-1: row in the board */
         uint32_t loop_count;
         uint32_t blocking_count;        /* threads for what may block */
         uint32_t connections_max;       /* of the whole worker */
+        struct confinement confinement;
         struct board *board;
         struct rate_table *rates;       /* shared by all workers, as the board is */
         struct in_flight_table *in_flight; /* likewise */

@@ -170,6 +170,7 @@ seat_begin(struct seat *s)
                 .index = s->index,
                 .loop_count = s->shape.loops,
                 .blocking_count = s->shape.blocking,
+                .confinement = s->shape.confinement,
                 .connections_max = connections_possible(s->shape.connections),
                 .board = s->m->board,
                 .rates = s->m->rates,

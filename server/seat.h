@@ -25,7 +25,7 @@ struct seat_loop {
 enum seat_state { SEAT_EMPTY, SEAT_LIVE, SEAT_WAITING };
 
 /* What of a configuration a worker is born with: when it changes, workers are replaced. */
-struct shape { uint32_t loops, blocking, connections; };
+struct shape { uint32_t loops, blocking, connections; struct confinement confinement; };
 
 struct seat {
         struct master *m;

@@ -731,6 +731,9 @@ worker_run(const struct heritage *h)
         uint32_t made = 0, running = 0;
         int r;
 
+        r = confine_self(&h->confinement);
+        if (r < 0)
+                log_warning("the worker cannot be confined: %s; see workers.seccomp and workers.dumpable", strerror(-r));
         ignore_signals();
         pthread_mutex_init(&w.lock, NULL);
         atomic_init(&w.loops_left, h->loop_count);

@@ -29,11 +29,18 @@ workers_new(struct workers **ret)
 /* ---- how many ------------------------------------------------------------------------------------------------------------------------------------ */
 
 static bool
+shape_same(const struct shape *a, const struct shape *b)
+{
+        return a->loops == b->loops && a->blocking == b->blocking && a->connections == b->connections &&
+               a->confinement.seccomp == b->confinement.seccomp && a->confinement.dumpable == b->confinement.dumpable;
+}
+
+static bool
 is_current(const struct workers *w, const struct seat *s)
 {
         if (s->state == SEAT_WAITING)
                 return true; /* will be born in the current shape */
-        return s->state == SEAT_LIVE && !s->retiring && memcmp(&s->shape, &w->shape, sizeof(w->shape)) == 0;
+        return s->state == SEAT_LIVE && !s->retiring && shape_same(&s->shape, &w->shape);
 }
 
 static void
@@ -110,7 +117,8 @@ workers_apply(struct master *m, const struct conf *c)
         w->target = c->workers.processes > 0 ? c->workers.processes : cpus_usable();
         if (w->target > WORKERS_MAX)
                 w->target = WORKERS_MAX;
-        w->shape = (struct shape){ c->workers.loops > 0 ? c->workers.loops : 1, c->workers.blocking, c->workers.connections };
+        w->shape = (struct shape){ c->workers.loops > 0 ? c->workers.loops : 1, c->workers.blocking, c->workers.connections,
+                                   { c->workers.seccomp, c->workers.dumpable } };
         if (w->shape.loops > LOOPS_MAX)
                 w->shape.loops = LOOPS_MAX;
         sockq_resize(m->sockq, c->queue.size);

@@ -2,10 +2,13 @@
 """b_process.py - what a pyworker's process is like: its limits, its group, what it inherits."""
 from __future__ import annotations
 
+import re
 import resource
+from pathlib import Path
+from typing import Dict
 
 import harness
-from harness import Served, until
+from harness import Case, Served, until
 
 APP = '''
 import os, resource
@@ -48,6 +51,25 @@ apps: {app: {heart: "app:app", processes: 1}}
         until("the memory of every loop is mapped and its descriptors are closed", lambda: not any("memfd" in kind for kind in self.get("/").json()["fds"]))
         kinds = self.get("/").json()["fds"]
         self.assertLessEqual(kinds.count("socket"), 1, kinds)
+
+
+class Confined(Case):
+    def facts(self, pid: int) -> Dict[str, str]:
+        return dict(re.findall(r"^(Seccomp|NoNewPrivs):\s*(\d+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE))
+
+    def test_workers_are_confined_and_apps_are_not(self) -> None:
+        config = "apps: {app: {heart: 'app:app', processes: 1}}\nroutes: [{path: /fixed, respond: {body: x}}]\n"
+        server = self.serve(config, {"app.py": APP})
+        for worker in server.workers():
+            self.assertEqual(self.facts(worker), {"Seccomp": "2", "NoNewPrivs": "1"})
+        self.assertEqual(self.facts(server.pyworkers("app")[0])["Seccomp"], "0", "an app may start programs")
+        old = server.workers()
+        server.configure(config + "workers: {processes: 2, seccomp: false}\n")
+        server.reload()
+        until("workers that are not confined have taken over", lambda: len(server.workers()) == 2 and not set(old) & set(server.workers()))
+        for worker in server.workers():
+            self.assertEqual(self.facts(worker)["Seccomp"], "0")
+        self.assertEqual(server.get("/fixed").status, 200)
 
 
 if __name__ == "__main__":

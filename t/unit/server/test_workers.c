@@ -151,7 +151,7 @@ setup(void)
         ck_assert_int_eq(master_watch(&fake, wake[0], EPOLLIN, on_wake, NULL), 0);
         signal(SIGCHLD, on_signal);
         fake.bundle_fd = memfd_create("bundle", MFD_CLOEXEC);
-        conf->workers = (struct conf_workers){ 2, 2, 1, 200 };
+        conf->workers = (struct conf_workers){ .processes = 2, .loops = 2, .blocking = 1, .connections = 200, .dumpable = true };
         conf->queue = (struct conf_queue){ 64, 300 };
         conf->logs.error = (struct conf_error_log){ "/dev/null", LOG_LEVEL_OFF };
         shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -201,7 +201,7 @@ all_ready(size_t count)
 static void
 start(uint32_t processes, uint32_t loops, uint32_t connections)
 {
-        conf->workers = (struct conf_workers){ processes, loops, 1, connections };
+        conf->workers = (struct conf_workers){ .processes = processes, .loops = loops, .blocking = 1, .connections = connections, .dumpable = true };
         commit(1);
         if (!slow_ready && !crashes && !deaf)
                 turn_until(all_ready(processes));
