@@ -124,6 +124,16 @@ compress_fits(const struct compress *c, unsigned status, struct span type, uint6
 }
 
 bool
+compress_fits_reply(const struct compress *c, const struct route *route)
+{
+        const struct route_respond *reply = route != NULL ? &route->respond : NULL;
+
+        if (c == NULL)
+                return false;
+        return reply == NULL || route->action != ROUTE_RESPOND || compress_fits(c, reply->status, span_of(reply->type), reply->body != NULL ? strlen(reply->body) : 0);
+}
+
+bool
 list_has(struct span list, struct span word)
 {
         const char *p = list.ptr, *end = p + list.len;

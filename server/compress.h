@@ -24,6 +24,8 @@ int compress_build(const struct generation *g, const struct route *route, struct
 
 /* Could an answer of this status, type and length (UINT64_MAX: not known) be compressed for some client? Then it varies by Accept-Encoding. */
 bool compress_fits(const struct compress *c, unsigned status, struct span type, uint64_t length);
+/* Could what this route answers be compressed? Of a fixed reply that is known at load, all others could. c NULL: no. */
+bool compress_fits_reply(const struct compress *c, const struct route *route);
 /* Does this list of types (lower case, each may hold one star) name the type? Its parameters do not count. */
 bool compress_type_listed(const struct key_strs *types, struct span type);
 extern const struct key_strs compress_types_usual;

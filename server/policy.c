@@ -49,8 +49,8 @@ build_parts(struct generation *g, const struct route *route, struct diags *d, st
         one = error_pages_build(g, route, d, &ret->errors);
         e = one < 0 && e != -ENOMEM ? one : e;
         ret->gates = gates_of(ret);
-        ret->baked = ret->compress == NULL && ret->cors == NULL && (ret->headers == NULL || header_edits_fixed(ret->headers, &lines));
-        ret->plain = ret->baked && ret->headers == NULL;
+        ret->baked = !compress_fits_reply(ret->compress, route) && ret->cors == NULL && (ret->headers == NULL || header_edits_fixed(ret->headers, &lines));
+        ret->plain = ret->baked && ret->headers == NULL && ret->compress == NULL;
         return e;
 }
 

@@ -191,6 +191,22 @@ START_TEST(settings_become_a_policy)
 }
 END_TEST
 
+/* A reply that is known never to be compressed goes out prebuilt, as without the key. */
+START_TEST(short_replies_stay_ready)
+{
+        static const struct compress c = { .min = 10, .types = &compress_types_usual };
+        struct route r = { .action = ROUTE_RESPOND, .respond = { 200, "text/plain", "0123456789" } };
+
+        ck_assert(compress_fits_reply(&c, &r));
+        ck_assert(!compress_fits_reply(NULL, &r));
+        ck_assert(compress_fits_reply(&c, NULL));
+        r.respond.body = "012345678";
+        ck_assert(!compress_fits_reply(&c, &r));
+        r.action = ROUTE_STATIC;
+        ck_assert(compress_fits_reply(&c, &r));
+}
+END_TEST
+
 int
 main(void)
 {
@@ -204,6 +220,7 @@ main(void)
         LOOP(t, field_forbids_it_or_not, fields);
         LOOP(t, list_has_a_member_or_not, lists);
         LOOP(t, settings_become_a_policy, settings);
+        tcase_add_test(t, short_replies_stay_ready);
         suite_add_tcase(s, t);
         return run_suite(s);
 }
