@@ -5,10 +5,11 @@ from __future__ import annotations
 from .app import App
 from .datastructures import Headers, MultiDict
 from .errors import Disconnected, HTTPError, abort
+from .file import File
 from .forms import FormLimits, UploadedFile
 from .logs import log
 from .request import Request
 from .response import JSON, Redirect, Response
 
-__all__ = ["JSON", "App", "Disconnected", "FormLimits", "HTTPError", "Headers", "MultiDict", "Redirect", "Request", "Response", "UploadedFile", "abort", "log", "__version__"]
+__all__ = ["JSON", "App", "Disconnected", "File", "FormLimits", "HTTPError", "Headers", "MultiDict", "Redirect", "Request", "Response", "UploadedFile", "abort", "log", "__version__"]
 __version__ = "0.1.0"

@@ -15,6 +15,7 @@ from typing import Any, AsyncIterator, Awaitable, Callable, Dict, Iterable, Iter
 from .cors import Cors, merge_vary
 from .datastructures import Headers
 from .errors import Disconnected, HTTPError, reason
+from .file import File, file_answer
 from .logs import log_exception
 from .forms import FormLimits
 from .request import FORM_LIMITS, EnvironSource, Request
@@ -394,6 +395,8 @@ def _run_alone(awaitable: Awaitable[Any]) -> Any:
 
 
 def _answer_wsgi(request: Request, response: Response, start_response: Callable[..., Any]) -> Iterable[bytes]:
+    if isinstance(response, File):
+        response = _open_file(request, response)
     body = response.body
     headers = list(response.headers.raw)
     if isinstance(body, bytes) and response.status not in (204, 304) and "content-length" not in response.headers:
@@ -409,6 +412,13 @@ def _answer_wsgi(request: Request, response: Response, start_response: Callable[
         request.close()
         return [body]
     return _Ending(request, _drive(cast(Any, body).__aiter__()) if hasattr(body, "__aiter__") else _encoded(cast(Iterable[Any], body)))
+
+
+def _open_file(request: Request, file: File) -> Response:
+    try:
+        return file_answer(request.method, request.headers, file)
+    except HTTPError as error:
+        return error_page(error.status, error.detail, request.headers.get("accept", ""))
 
 
 class _Ending:

@@ -15,6 +15,7 @@ from ._ring import Request as RingRequest
 from .app import App, Endpoint
 from .errors import Disconnected, HTTPError
 from .failure import give_up
+from .file import File
 from .request import Request
 from .response import APPLICATION_JSON, TEXT, PlainError, Response, encode_json, make_response
 
@@ -123,7 +124,9 @@ def encoded(piece: Any) -> bytes:
 
 
 def framing(response: Response) -> Tuple[List[Tuple[str, str]], Optional[int]]:
-    """Headers without Content-Length, and the length that it gave."""
+    """Headers without Content-Length, and the length that it gave. A File is its name, in a header that only the server sees."""
+    if isinstance(response, File):
+        return [*(pair for pair in response.headers.raw if pair[0].lower() != "content-length"), ("X-Sendfile", response.sendfile)], None
     length = response.headers.get("content-length")
     if length is None:
         return response.headers.raw, None
