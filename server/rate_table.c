@@ -117,17 +117,22 @@ has_room(const struct counts *c, const struct rate_rule *rule, uint32_t more)
 
 /* ---- places ------------------------------------------------------------------------------------------------------------ */
 
-typedef unsigned __int128 pair __attribute__((may_alias));
-
-/* Both words of a place at once. Every x86-64 processor that runs heart has cmpxchg16b, but compilers want to be told; aarch64 has its pair of exclusives. */
-#ifdef __x86_64__
-__attribute__((target("cx16")))
-#endif
+/* Both words of a place at once. On x86-64 compilers want an option of the command line for it (clang else calls a function that nobody has), though every such processor
+ * that runs heart has the instruction; elsewhere they know what to do. */
 static bool
 place_change(struct rate_place *p, uint64_t tag, uint64_t state, uint64_t new_tag, uint64_t new_state)
 {
+#ifdef __x86_64__
+        bool done;
+
+        __asm__ __volatile__("lock cmpxchg16b %1" : "=@ccz"(done), "+m"(*p), "+a"(tag), "+d"(state) : "b"(new_tag), "c"(new_state) : "memory");
+        return done;
+#else
+        typedef unsigned __int128 pair __attribute__((may_alias));
+
         static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ && offsetof(struct rate_place, state) == 8, "the tag is the lower half");
         return __sync_bool_compare_and_swap((pair *)(void *)p, (pair)state << 64 | tag, (pair)new_state << 64 | new_tag);
+#endif
 }
 
 static inline bool
