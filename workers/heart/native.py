@@ -84,7 +84,7 @@ class Native:
         except BaseException as error:  # SystemExit too: a handler cannot end the pyworker
             give_up(raw, error)
         finally:
-            if request is not None:
+            if request is not None and request._data is not None:
                 request.close()
 
     def _answer(self, raw: RingRequest, request: Request, response: Response) -> None:
