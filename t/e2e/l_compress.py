@@ -10,6 +10,7 @@ import json
 import re
 import subprocess
 import sys
+import unittest
 import zlib
 from pathlib import Path
 from typing import Optional, Tuple
@@ -99,6 +100,7 @@ WHOLE = PIECE[:10000]
 TEXT = "All work and no play makes a dull page. " * 100
 
 
+@unittest.skipUnless(CODINGS, "heartd was built without zlib, brotli and zstd")
 class Whole(Served):
     CONFIG = f"""
 compress: {{min: 500, encodings: {json.dumps(CODINGS or ["gzip"])}}}
@@ -115,12 +117,6 @@ routes:
   - {{path: "/{{rest:path}}", app: shop}}
 """
     FILES = {"app.py": APP}
-
-    @classmethod
-    def setUpClass(cls) -> None:
-        if not CODINGS:
-            raise cls.skipTest(cls(), "heartd was built without zlib, brotli and zstd")
-        super().setUpClass()
 
     def take(self, target: str, accept: Optional[str], more: Tuple[Tuple[str, str], ...] = (), method: str = "GET") -> Answer:
         return self.server.request(method, target, ([("Accept-Encoding", accept)] if accept is not None else []) + list(more))
@@ -220,6 +216,7 @@ routes:
         self.assertEqual(counters["encoders_taken"], counters["encoders_given"])
 
 
+@unittest.skipUnless(CODINGS, "heartd was built without zlib, brotli and zstd")
 class Files(Served):
     """Compressed on the fly: small files whole, large ones as they are sent. Files that lie beside with .gz and the like are a_static.py's."""
 
@@ -234,12 +231,6 @@ routes:
     BLANKS = bytes(30 << 20)  # 1000 to 1
     FILES = {"site/small.txt": WHOLE, "site/large.txt": LARGE, "site/blanks.txt": BLANKS, "site/tiny.txt": b"tiny", "site/image.png": WHOLE, "site/empty.txt": b"",
              "site/both.txt": WHOLE, "site/both.txt.gz": gzip.compress(WHOLE)}
-
-    @classmethod
-    def setUpClass(cls) -> None:
-        if not CODINGS:
-            raise cls.skipTest(cls(), "heartd was built without zlib, brotli and zstd")
-        super().setUpClass()
 
     def take(self, target: str, accept: Optional[str], *more: Tuple[str, str], method: str = "GET") -> Answer:
         return self.server.request(method, target, ([("Accept-Encoding", accept)] if accept else []) + list(more))
@@ -322,6 +313,7 @@ routes:
         until("streams given back", lambda: self.server.counter("encoders_taken") == self.server.counter("encoders_given"))
 
 
+@unittest.skipUnless(CODINGS, "heartd was built without zlib, brotli and zstd")
 class Pieces(Case):
     CONFIG = f"""
 workers: {{processes: 1}}
@@ -333,8 +325,6 @@ routes:
 """
 
     def setUp(self) -> None:
-        if not CODINGS:
-            self.skipTest("heartd was built without zlib, brotli and zstd")
         self.server = self.serve(self.CONFIG, {"app.py": APP})
 
     def finish(self) -> None:
