@@ -106,8 +106,10 @@ v1_parse(const char *buf, size_t len, struct proxy_header *ret)
         if (memcmp(buf, word, known) != 0)
                 return -EPROTO;
         cr = memchr(buf, '\r', looked);
+        if (memchr(buf, '\n', cr != NULL ? (size_t)(cr - buf) : looked) != NULL) /* before its CR: not even behind UNKNOWN */
+                return -EPROTO;
         if (cr == NULL || cr + 1 == buf + looked)
-                return looked == V1_MAX || memchr(buf, '\n', looked) != NULL ? -EPROTO : 0;
+                return looked == V1_MAX ? -EPROTO : 0;
         if (cr[1] != '\n' || cr < buf + 6 || !line_parse(buf + 6, cr, ret))
                 return -EPROTO;
         return (int)(cr - buf) + 2;

@@ -27,6 +27,7 @@ static const struct { const char *bytes; size_t len; int length; const char *fro
         { TEXT("PROXY UNKNOWN\r\n"), 15, "-" },
         { TEXT("PROXY UNKNOWN ffff:f...f:ffff ffff:f...f:ffff 65535 65535\r\n"), 59, "-" },
         { TEXT("PROXY UNKNOWNS\r\n"), BAD, "" },
+        { TEXT("PROXY UNKNOWN a\nb\r\n"), BAD, "" },
         { TEXT("PROXY TCP4 192.0.2.1 10.0.0.1 56324 443\n"), BAD, "" },
         { TEXT("PROXY TCP4 192.0.2.1 10.0.0.1 56324 443\rX"), BAD, "" },
         { TEXT("PROXY TCP4 192.0.2.1 10.0.0.1 56324\r\n"), BAD, "" },
