@@ -224,6 +224,7 @@ fuzz: $(patsubst t/fuzz/%.c,$B/fuzz/%,$(FUZZ_SOURCES))
 	@for program in $^; do name=$${program##*/fuzz_}; mkdir -p $B/fuzz/corpus/$$name; \
 		echo "fuzz $$name, $(FUZZ_SECONDS) s"; \
 		$$program -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 -artifact_prefix=$B/fuzz/$$name- \
+			$$(test -f $S/t/fuzz/fuzz_$$name.dict && echo -dict=$S/t/fuzz/fuzz_$$name.dict) \
 			$B/fuzz/corpus/$$name $$(test -d $S/t/fuzz/corpus/$$name && echo $S/t/fuzz/corpus/$$name) || exit 1; done
 
 # ---- run, bench -----------------------------------------------------------------------------------------------------------------

@@ -11,6 +11,12 @@
 
 /* The row of an id is [1 + id], so that a row may also be read from up to 32 bytes before its beginning (whose bytes then mean nothing). IPC_H_OTHER's equals no name. */
 extern const char ipc_header_rows[1 + IPC_H_COUNT][IPC_HEADER_ROW];
+static inline const char *
+ipc_header_row(enum ipc_header_id id, size_t before)
+{
+        return (const char *)ipc_header_rows + (1 + (size_t)id) * IPC_HEADER_ROW - before;
+}
+
 extern const uint8_t ipc_header_slots[1 << HEADER_HASH_BITS]; /* ipc_header_id, IPC_H_OTHER where no name belongs */
 
 /* The only id that a name of len bytes can have; whether it has it is for its row to say. Takes bytes as they stand in a field line, little-endian: the first two, and

@@ -181,7 +181,7 @@ take_field(struct http_field *f, const char *buf, const char *p, const char *cr,
         /* 0x20 makes capitals small and no other byte of a token into a letter, digit or "-"; those are all that known names have. A byte that is no control and in no token
          * does not become one either. The colon is compared too, so the lengths agree. A name of 32 bytes or none equals no row. */
         id = ipc_header_guess(name_len, load_le16(p), load_le32(colon - 4));
-        if (low_bits(block_differs(block_or(v, fold), block_load(ipc_header_rows[1 + id] - shift)) >> shift, name_len + 1) != 0) {
+        if (low_bits(block_differs(block_or(v, fold), block_load(ipc_header_row(id, shift))) >> shift, name_len + 1) != 0) {
                 if (name_len == 0 || low_bits(block_outside(v, http1_token_columns) >> shift, name_len) != 0)
                         return false;
                 id = IPC_H_OTHER;

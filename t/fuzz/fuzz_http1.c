@@ -1,6 +1,6 @@
 /* fuzz_http1.c - any bytes as a request head.
  * SPDX-License-Identifier: MIT
- * However the bytes arrive the verdict must be the same, and what was accepted must keep http1.h's promises; a broken one aborts. */
+ * However the bytes arrive, and whatever scan looks at them, the verdict and the head must be the same, and what was accepted must keep http1.h's promises; a broken one aborts. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -95,9 +95,40 @@ check_accepted(const struct http_head *h, const char *buf, int len, const struct
 }
 
 static void
+check_same(const struct http_head *a, const struct http_head *b)
+{
+        MUST(a->field_count == b->field_count && memcmp(a->fields, b->fields, a->field_count * sizeof *a->fields) == 0);
+        MUST(a->content_length == b->content_length && a->chunked == b->chunked && a->keep_alive == b->keep_alive && a->expect_continue == b->expect_continue);
+        MUST(a->method == b->method && a->minor == b->minor && a->absolute == b->absolute);
+        MUST(a->method_off == b->method_off && a->method_len == b->method_len && a->target_off == b->target_off && a->target_len == b->target_len);
+        MUST(a->path_off == b->path_off && a->path_len == b->path_len && a->query_off == b->query_off && a->query_len == b->query_len);
+        MUST(a->host_off == b->host_off && a->host_len == b->host_len);
+        for (int id = 1; id < IPC_H_COUNT; id++) {
+                const struct http_field *f = http_head_field(a, (enum ipc_header_id)id), *g = http_head_field(b, (enum ipc_header_id)id);
+
+                MUST((f == NULL) == (g == NULL) && (f == NULL || f - a->fields == g - b->fields));
+        }
+}
+
+static void
 check_with(const char *buf, size_t len, const struct http_limits *lim)
 {
-        int r = parse_at_once(buf, len, lim);
+        static const char *const scans[] = { "avx2", "sse4.2", "neon" };
+        char *copy = malloc(len + 1); /* of exactly the bytes' size but one, so that nothing is aligned */
+        int r;
+
+        memcpy(copy + 1, buf, len);
+        MUST(http_scan_use("portable"));
+        r = parse_at_once(copy + 1, len, lim);
+        parts = whole;
+        for (size_t i = 0; i < sizeof scans / sizeof *scans; i++) {
+                if (!http_scan_use(scans[i]))
+                        continue;
+                MUST(parse_at_once(copy + 1, len, lim) == r);
+                if (r > 0)
+                        check_same(&whole, &parts);
+        }
+        free(copy);
 
         MUST(r >= 0 || r == -400 || r == -405 || r == -414 || r == -417 || r == -431 || r == -501 || r == -505);
         MUST(r <= (int)len);
@@ -106,9 +137,7 @@ check_with(const char *buf, size_t len, const struct http_limits *lim)
         if (r <= 0)
                 return;
         check_accepted(&whole, buf, r, lim);
-        MUST(parts.field_count == whole.field_count && memcmp(parts.fields, whole.fields, whole.field_count * sizeof *whole.fields) == 0);
-        MUST(parts.content_length == whole.content_length && parts.chunked == whole.chunked && parts.keep_alive == whole.keep_alive);
-        MUST(parts.path_off == whole.path_off && parts.path_len == whole.path_len && parts.host_off == whole.host_off && parts.host_len == whole.host_len);
+        check_same(&whole, &parts);
 }
 
 int
