@@ -24,6 +24,7 @@ RANGES_MAX = 16
 PIECE_BYTES = 65536
 
 Seconds = Union[int, float, timedelta, None]
+Fields = Union[Headers, Mapping[str, str]]
 
 
 class File(Response):
@@ -80,7 +81,7 @@ class Validators(NamedTuple):
     now: int
 
 
-def file_answer(method: str, headers: Mapping[str, str], file: File) -> Response:
+def file_answer(method: str, headers: Fields, file: File) -> Response:
     """The file as an ordinary Response: its body is an iterator that closes what it reads. Raises HTTPError(404) for what is no file."""
     parts = file.path.split("/")
     if ".." in parts:
@@ -102,7 +103,7 @@ def file_answer(method: str, headers: Mapping[str, str], file: File) -> Response
     return response
 
 
-def _answer(method: str, headers: Mapping[str, str], file: File, opened: IO[bytes], status: os.stat_result) -> Response:
+def _answer(method: str, headers: Fields, file: File, opened: IO[bytes], status: os.stat_result) -> Response:
     import time
     from email.utils import formatdate  # here, as in response.py
 
@@ -138,7 +139,8 @@ def _several(opened: IO[bytes], wanted: List[Tuple[int, int]], size: int, out: H
     """multipart/byteranges (RFC 9110, 14.6)."""
     boundary = "heart-" + os.urandom(8).hex()
     kind = out["Content-Type"]
-    runs, length = [], 0
+    runs: List[Tuple[int, int, bytes]] = []
+    length = 0
     for first, count in wanted:
         head = f"{'--' if not runs else chr(13) + chr(10) + '--'}{boundary}\r\nContent-Type: {kind}\r\nContent-Range: bytes {first}-{first + count - 1}/{size}\r\n\r\n".encode("latin-1")
         runs.append((first, count, head))
@@ -225,7 +227,7 @@ def _listed(text: str, etag: str, strong: bool) -> bool:
     return text.strip() == "*" or any(tag == etag and not (strong and weak) for tag, weak in _tags(text))
 
 
-def check_conditions(headers: Mapping[str, str], valid: Validators) -> int:
+def check_conditions(headers: Fields, valid: Validators) -> int:
     """RFC 9110, 13.2.2, steps 1 to 4, for GET and HEAD: 0 go on, 304 or 412."""
     if "if-match" in headers:
         if not _listed(headers["if-match"], valid.etag, strong=True):
@@ -244,7 +246,7 @@ def check_conditions(headers: Mapping[str, str], valid: Validators) -> int:
     return 0
 
 
-def if_range_holds(headers: Mapping[str, str], valid: Validators) -> bool:
+def if_range_holds(headers: Fields, valid: Validators) -> bool:
     """RFC 9110, 13.1.5; a date only once its second is over (8.8.2.2)."""
     field = headers.get("if-range")
     if field is None:
