@@ -362,12 +362,14 @@ router_free(struct router *r)
 }
 
 size_t
-router_params(const struct router *r, uint32_t route, struct span *ret_names, size_t room)
+router_params(const struct router *r, uint32_t route, struct span *ret_names, enum router_type *ret_types, size_t room)
 {
         const struct router_route *of = &r->routes[route];
         size_t n = 0;
 
-        for (; n < of->param_count && n < room; n++)
+        for (; n < of->param_count && n < room; n++) {
                 ret_names[n] = r->params[of->param_first + n].name;
+                ret_types[n] = r->params[of->param_first + n].type;
+        }
         return n;
 }

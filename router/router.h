@@ -97,7 +97,7 @@ char *router_selector_text(const struct router *r, uint32_t route);        /* "1
 /* "127.0.0.1::/debug", ":::example.com:/info" -> "127.0.0.1::" and "/debug"; on is empty where nothing stands before the path. */
 void router_split(const char *text, struct span *ret_on, struct span *ret_path);
 const char *router_pattern_text(const struct router *r, uint32_t route);   /* without a selector before it; borrowed from the route */
-size_t router_params(const struct router *r, uint32_t route, struct span *ret_names, size_t room);  /* the names of its parameters, in the order of struct router_match */
+size_t router_params(const struct router *r, uint32_t route, struct span *ret_names, enum router_type *ret_types, size_t room); /* in the order of struct router_match */
 size_t router_methods_text(uint32_t mask, char *out, size_t room);
 uint32_t router_method_bit(struct span name); /* M_OTHER for an unknown one */
 struct router_stats { size_t nodes, bytes, regexes, routes; double build_ms; };

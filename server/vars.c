@@ -182,7 +182,8 @@ add_param(struct compiler *c, struct span name, size_t at)
 {
         for (size_t i = 0; i < c->names->count; i++)
                 if (span_is(name, c->names->list[i]))
-                        return add_piece(c, (struct vars_piece){ .kind = VAR_PARAM, .text = c->names->list[i], .index = (uint32_t)i }, at);
+                        return add_piece(c, (struct vars_piece){ .kind = VAR_PARAM, .text = c->names->list[i], .index = (uint32_t)i,
+                                                                       .number = c->names->types != NULL && c->names->types[i] == RT_INT }, at);
         return c->names->open ? add_piece(c, (struct vars_piece){ .kind = VAR_EMPTY, .text = name }, at) : unknown_param(c, name, at);
 }
 
@@ -416,17 +417,19 @@ spots_of_header(struct compiler *c)
         }
 }
 
-static void
+static int
 spots(struct compiler *c)
 {
-        static const enum vars_spot of_place[] = { [VARS_COOKIE] = SPOT_COOKIE, [VARS_TEXT] = SPOT_TEXT, [VARS_MARKUP] = SPOT_MARKUP, [VARS_JSON] = SPOT_JSON };
+        struct vars_body body = { c->pieces, c->at, c->count, c->text.len };
 
-        if (c->place == VARS_HEADER) {
+        if (c->place == VARS_MARKUP || c->place == VARS_JSON)
+                return vars_body_spots(&body, c->place, c->err);
+        if (c->place == VARS_HEADER)
                 spots_of_header(c);
-                return;
-        }
-        for (uint32_t i = 0; i < c->count; i++)
-                c->pieces[i].spot = of_place[c->place];
+        else
+                for (uint32_t i = 0; i < c->count; i++)
+                        c->pieces[i].spot = c->place == VARS_COOKIE ? SPOT_COOKIE : SPOT_TEXT;
+        return 0;
 }
 
 /* ---- all of it ------------------------------------------------------------------------------------------------------------------------ */
@@ -445,7 +448,7 @@ vars_compile(struct arena *a, struct span text, enum vars_place place, const str
         if (e == 0 && is_url(&c))
                 e = spots_of_url(&c, &local, &has_query);
         else if (e == 0)
-                spots(&c);
+                e = spots(&c);
         if (e < 0)
                 return e;
         v = arena_alloc(a, sizeof(*v) + c.count * sizeof(*v->pieces));

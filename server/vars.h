@@ -22,7 +22,7 @@ enum vars_place {
 enum vars_place vars_place_of_type(const char *type); /* of a body, by its Content-Type */
 
 struct vars;
-struct vars_names { const struct span *list; size_t count; bool open; /* others than these may be there too, and are empty then: routes of a mounted app */ };
+struct vars_names { const struct span *list; const enum router_type *types; /* NULL: not known */ size_t count; bool open; /* others than these may be there too, and are empty then: routes of a mounted app */ };
 struct vars_error { size_t at, len; char text[160], hint[96]; /* empty: none */ };
 
 /* 0 and *ret; -EINVAL with *reterr_ (the place within the text); -ENOMEM. The text must live as long as the arena. */

@@ -178,6 +178,22 @@ put_cookie(struct sink *k, struct span v)
         }
 }
 
+/* A URL within a quoted attribute: nothing that either of them knows, but what a path or a query is built of. */
+static void
+put_link(struct sink *k, struct span v, enum form form)
+{
+        for (size_t i = 0; i < v.len; i++) {
+                unsigned char c = (unsigned char)v.ptr[i];
+
+                if (c == '&' && form == FORM_RAW)
+                        put(k, "&amp;", 5);
+                else if (is_unreserved(c) || (c == '/' && form != FORM_TEXT) || (form == FORM_RAW && is_one_of(c, "?=+;")) || (c == '%' && form != FORM_TEXT && starts_escape(v, i)))
+                        put_char(k, (char)c);
+                else
+                        put_escaped(k, c);
+        }
+}
+
 static const char *
 markup_of(char c)
 {
@@ -266,6 +282,9 @@ put_value(struct sink *k, enum vars_spot spot, struct span v, enum form form)
                 break;
         case SPOT_TEXT:
                 put(k, v.ptr, v.len);
+                break;
+        case SPOT_LINK:
+                put_link(k, v, form);
                 break;
         case SPOT_MARKUP:
                 put_markup(k, v);
@@ -389,8 +408,8 @@ put_piece(struct sink *k, const struct vars_source *s, const struct vars_piece *
                 return;
         }
         v = value_of(s, p, &facts, room, sizeof(room));
-        if (p->spot == SPOT_AUTHORITY && p->kind == VAR_HOST) { /* http1.c let nothing in that could not stand here */
-                k->bad |= v.len == 0;
+        if ((p->spot == SPOT_AUTHORITY || p->spot == SPOT_LINK) && p->kind == VAR_HOST) { /* http1.c let nothing in that could not stand here */
+                k->bad |= v.len == 0 && p->spot == SPOT_AUTHORITY;
                 put(k, v.ptr, v.len);
                 return;
         }

@@ -61,14 +61,15 @@ vars_compile_value(const struct generation *g, const struct route *route, struct
 {
         struct text t = { &g->quoted, d, value, key, at };
         struct span list[ROUTER_PARAMS_MAX];
-        struct vars_names names = { list, 0, false };
+        enum router_type types[ROUTER_PARAMS_MAX];
+        struct vars_names names = { list, types, 0, false };
         struct vars_error err = { 0 };
         int e;
 
         if (route != NULL && g->router == NULL)
                 return -EINVAL; /* the routes have findings of their own; nothing is known of their parameters */
         if (route != NULL) {
-                names.count = router_params(g->router, (uint32_t)(route - g->routes), list, ROUTER_PARAMS_MAX);
+                names.count = router_params(g->router, (uint32_t)(route - g->routes), list, types, ROUTER_PARAMS_MAX);
                 names.open = is_reported(route);
         }
         e = compile(g->arena, &t, place, &names, ret, &err);
@@ -82,7 +83,7 @@ vars_compile_value(const struct generation *g, const struct route *route, struct
 static void
 check(struct keys_reader *r, const char *value, struct place at, enum vars_place place, const char *key, bool open)
 {
-        const struct vars_names names = { NULL, 0, open };
+        const struct vars_names names = { NULL, NULL, 0, open };
         const struct vars *v;
         struct vars_error err;
 

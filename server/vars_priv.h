@@ -15,6 +15,7 @@ enum vars_spot {
         SPOT_QUOTED,     /* within "..." of a header's value */
         SPOT_COOKIE,
         SPOT_TEXT,
+        SPOT_LINK,       /* in a quoted attribute of markup that is a URL */
         SPOT_MARKUP,
         SPOT_JSON,
 };
@@ -31,6 +32,7 @@ struct vars_piece {
         enum vars_spot spot;
         struct span text;  /* LITERAL: its bytes; else the name of the parameter, header (in lower case), cookie or query field */
         uint32_t index;    /* PARAM: which one of the pattern's */
+        bool number;       /* PARAM: digits, perhaps with a sign, whatever the client sends */
 };
 
 struct vars {
@@ -40,5 +42,9 @@ struct vars {
         uint32_t count;
         struct vars_piece pieces[];
 };
+
+/* vars_body.c: sets the spots of the pieces of a body. at: where each stands in the text. 0 or -EINVAL. */
+struct vars_body { struct vars_piece *pieces; const size_t *at; uint32_t count; size_t text_len; };
+int vars_body_spots(const struct vars_body *b, enum vars_place place, struct vars_error *reterr_);
 
 #endif

@@ -77,7 +77,7 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
         static const struct span list[] = { { "x", 1 }, { "rest", 4 } };
-        const struct vars_names names = { list, 2, size > 1 && data[0] & 0x80 };
+        const struct vars_names names = { list, NULL, 2, size > 1 && data[0] & 0x80 };
         struct router_match m = { .param_count = 2, .params = { { .name = list[0] }, { .name = list[1], .value = { "b/c", 3 } } } };
         enum vars_place place = size > 0 ? (enum vars_place)((data[0] & 0x7f) % (VARS_JSON + 1)) : VARS_URL;
         const uint8_t *at = data + 1;

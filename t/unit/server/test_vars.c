@@ -45,7 +45,8 @@ source(struct router_match *m, const char *x)
 }
 
 static const struct span names_list[] = { { "x", 1 }, { "rest", 4 } };
-static const struct vars_names names = { names_list, 2, false };
+static const enum router_type types[] = { RT_INT, RT_PATH };
+static const struct vars_names names = { names_list, types, 2, false };
 
 static long
 expand(enum vars_place place, const char *text, const char *x, char *out, size_t room, bool with_query)
@@ -62,6 +63,7 @@ expand(enum vars_place place, const char *text, const char *x, char *out, size_t
         return vars_expand(v, &s, out, room);
 }
 
+#define Q_LINK "next=%0d%0aSet-Cookie%3A%20x&amp;q=a%20b%26c&amp;html=%3Cb%3E&amp;dots=..&amp;bad=%ff&amp;u=%E2%80%A8"
 #define Q_RAW "next=%0d%0aSet-Cookie:%20x&q=a%20b%26c&html=%3Cb%3E&dots=..&bad=%ff&u=%E2%80%A8"
 /* want NULL: -EINVAL. RFC 3986 where a URL is made, RFC 9110 5.5 for values of fields, RFC 6265 4.1.1 for cookies, RFC 8259 7 for JSON. */
 static const struct { enum vars_place place; const char *text, *x, *want; bool query; } cases[] = {
@@ -137,6 +139,13 @@ static const struct { enum vars_place place; const char *text, *x, *want; bool q
         { VARS_MARKUP, "<p>{$user}", "", "<p>J\xc3\xbcrgen\r\n&lt;M&gt;", false },
         { VARS_TEXT, "<{x}>", "<b>&", "<<b>&>", false },
         { VARS_MARKUP, "<p title='{x}'>{$query.html}</p>", "'><script>\"&", "<p title='&#39;&gt;&lt;script&gt;&quot;&amp;'>&lt;b&gt;</p>", true },
+        { VARS_MARKUP, "<a href=\"/s?q={$query.q}&amp;{$query}\" title='{x}'>{x}</a><!-- {x} -->", "\"><", "<a href=\"/s?q=a%20b%26c&amp;" Q_LINK "\" title='&quot;&gt;&lt;'>&quot;&gt;&lt;</a><!-- &quot;&gt;&lt; -->", true },
+        { VARS_MARKUP, "<link rel=canonical href='https://{$host}:{$port}{$path}'>", "", "<link rel=canonical href='https://shop.example.com:8080//evil.com/a'>", false },
+        { VARS_MARKUP, "<a href=\"{$scheme}://{$host}/{x}\">", "javascript:'&", "<a href=\"http://shop.example.com/javascript%3A%27%26\">", false },
+        { VARS_MARKUP, "<script>1 < 2</script><style>a{b:c}</style><p>{x}", "<", "<script>1 < 2</script><style>a{b:c}</style><p>&lt;", false },
+        { VARS_MARKUP, "<meta name=d content=\"{x}\"><p>1 < 2 {x}", "a\"b", "<meta name=d content=\"a&quot;b\"><p>1 < 2 a&quot;b", false },
+        { VARS_MARKUP, "<?xml version=\"1.0\"?><a><![CDATA[{x}]]></a>", "]]>", "<?xml version=\"1.0\"?><a><![CDATA[]]&gt;]]></a>", false },
+        { VARS_JSON, "{\"n\": {x}, \"p\": {$port}, \"s\": \"\\\"{x}\"}", "-7", "{\"n\": -7, \"p\": 8080, \"s\": \"\\\"-7\"}", false },
         { VARS_MARKUP, "{$query.bad}", "", "\xef\xbf\xbd", true },
         { VARS_JSON, "{\"x\": \"{x}\"}", "a\"\\\n</script>", "{\"x\": \"a\\u0022\\u005c\\u000a\\u003c/script\\u003e\"}", false },
         { VARS_JSON, "[\"{$query.bad}{$query.u}\"]", "", "[\"\xef\xbf\xbd\\u2028\"]", true },
@@ -188,6 +197,21 @@ static const struct { enum vars_place place; const char *text; size_t at, len; c
         { VARS_URL, "https://{x}.com/", 8, 3, "a variable here would let clients choose the host; it can be only what stands before the name's own part", NULL },
         { VARS_URL, "//{x}", 2, 3, "a variable here would let clients choose the host; it can be only what stands before the name's own part", NULL },
         { VARS_URL, "{x}://a.b", 3, 1, "the scheme of a URL cannot be made of a variable", NULL },
+        { VARS_JSON, "{\"a\": {rest}}", 6, 6, "outside of a string only numbers are safe: {$port}, {$status}, {$request_id} and parameters of type int", "put quotes around it" },
+        { VARS_JSON, "[\"\\\\\", {rest}]", 7, 6, "outside of a string only numbers are safe: {$port}, {$status}, {$request_id} and parameters of type int", NULL },
+        { VARS_MARKUP, "<p {x}>", 3, 3, "a variable in a tag can only be the value of an attribute, in quotes", "put quotes around it" },
+        { VARS_MARKUP, "<p a={x}>", 5, 3, "a variable in a tag can only be the value of an attribute, in quotes", NULL },
+        { VARS_MARKUP, "<{x}>", 1, 3, "a variable in a tag can only be the value of an attribute, in quotes", NULL },
+        { VARS_MARKUP, "<!doctype {x}>", 10, 3, "a variable in a tag can only be the value of an attribute, in quotes", NULL },
+        { VARS_MARKUP, "<script>x = \"{x}\"", 13, 3, "a variable cannot stand in a script", NULL },
+        { VARS_MARKUP, "<STYLE type=a>{x}", 14, 3, "a variable cannot stand in a style", NULL },
+        { VARS_MARKUP, "<p OnClick = \"f({x})\">", 16, 3, "the attribute \"onclick\" is a program, and a variable could change it", NULL },
+        { VARS_MARKUP, "<p a='1' style=\"{x}\">", 16, 3, "the attribute \"style\" is a program, and a variable could change it", NULL },
+        { VARS_MARKUP, "<a href=\"{x}\">", 9, 3, "a link cannot begin with a variable: it could be a program", "such as /search?q={name}" },
+        { VARS_MARKUP, "<a HREF='{$uri}'>", 9, 6, "a link cannot begin with a variable: it could be a program", NULL },
+        { VARS_MARKUP, "<img src=\"https://{x}/\">", 18, 3, "a variable cannot be part of a link's host", NULL },
+        { VARS_MARKUP, "<img src=\"//a{x}/\">", 13, 3, "a variable cannot be part of a link's host", NULL },
+        { VARS_MARKUP, "<meta http-equiv=refresh content=\"0;url={x}\">", 40, 3, "a link cannot begin with a variable: it could be a program", NULL },
         { VARS_PATH, "new/{x}", 0, 7, "a rewrite wants a path", NULL },
         { VARS_PATH, "https://a/{x}", 0, 13, "a rewrite wants a path", NULL },
         { VARS_PATH, "/a#b", 0, 4, "a path on the server has no fragment", NULL },
@@ -209,7 +233,7 @@ END_TEST
 
 START_TEST(names_of_a_mount_may_be_missing)
 {
-        static const struct vars_names open = { names_list, 2, true };
+        static const struct vars_names open = { names_list, types, 2, true };
         const struct vars *v = NULL;
         struct vars_error err = { 0 };
         struct router_match m;
