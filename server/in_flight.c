@@ -313,14 +313,17 @@ wait_or_refuse(struct request *r, uint32_t limiter)
         line_up(w, r, limiter);
         r->pending = true;
         r->wait_deadline_ms = l->now_ms + queue->timeout_ms;
+        if (r->conn->rdhup)
+                request_client_left(r);
         if (w->count++ == 0)
                 wheel_set(&l->wheel, &w->timer, l->now_ms + WHEEL_TICK_MS);
         board_add(l->board, C_in_flight_waited, 1);
         return GATE_WAIT;
 }
 
-enum gate_verdict
-in_flight_gate(struct request *r)
+/* As a gate says it. */
+static enum gate_verdict
+enter(struct request *r)
 {
         const struct in_flight *f = r->policy->in_flight;
         struct loop *l = r->conn->loop;
@@ -337,6 +340,21 @@ in_flight_gate(struct request *r)
         return full == 0 ? GATE_PASS : wait_or_refuse(r, full);
 }
 
+/* What is gathered before Python sees it takes its place when it is whole: else a few slow uploads would keep everybody out. */
+enum gate_verdict
+in_flight_gate(struct request *r)
+{
+        bool python = r->route->action == ROUTE_PYTHON || r->route->action == ROUTE_APP;
+
+        return python && request_gathers(r) ? GATE_PASS : enter(r);
+}
+
+bool
+in_flight_ready(struct request *r)
+{
+        return r->policy->in_flight == NULL || r->flying[0] != 0 || enter(r) == GATE_PASS;
+}
+
 bool
 in_flight_again(struct request *r)
 {
@@ -346,6 +364,15 @@ in_flight_again(struct request *r)
 
         if (l->in_flight->lines[at].first != r)
                 return false; /* its connection was stepped for another reason */
+        if (r->gone_ms != 0 && r->gone_ms <= l->now_ms) { /* its client has left: nobody is to work for it */
+                end_wait(r);
+                r->broken = true;
+                board_add(l->board, C_python_abandoned, 1);
+                next = l->in_flight->lines[at].first;
+                if (next != NULL)
+                        loop_ready(l, next->conn);
+                return true;
+        }
         full = take(r);
         if (full == at)
                 return false;
@@ -360,7 +387,8 @@ in_flight_again(struct request *r)
                 loop_ready(l, next->conn); /* perhaps there is room for more than one */
         if (full != 0)
                 return false;
-        gates_go_on(r);
+        if (r->body != BODY_STATE_BUFFERING) /* else it waited behind all gates, with its body, and is handed over now */
+                gates_go_on(r);
         return true;
 }
 

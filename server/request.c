@@ -186,9 +186,11 @@ request_client_left(struct request *r)
 
         /* A FIN may come from a client that is gone, or from one that has said all and listens (nc -N). Both look the same. One whose turn comes at once is
          * answered either way; one that still waits in the app's queue after the grace is dropped before Python sees it. */
-        if (r->lane == NULL || r->answer != ANSWER_WAITING)
+        if ((r->lane == NULL && r->waits_at == 0) || r->answer != ANSWER_WAITING)
                 return;
         r->gone_ms = l->now_ms + HALF_CLOSE_GRACE_MS;
+        if (r->lane == NULL)
+                return; /* in_flight.c asks when its turn comes */
         wheel_set(&l->wheel, &r->timer, next_deadline(r));
 }
 

@@ -9,6 +9,7 @@
 #include <errno.h>
 
 #include "decompress.h"
+#include "in_flight.h"
 #include "lane.h"
 #include "spool.h"
 
@@ -185,7 +186,9 @@ hand_over(struct request *r)
         int e = r->spool != NULL ? spool_settled(r->spool) : 0;
 
         r->body_paused = e == -EAGAIN;
-        if (e == 0) {
+        if (e == 0 && !in_flight_ready(r)) {
+                r->body_paused = true;
+        } else if (e == 0) {
                 if (r->spool != NULL)
                         spool_rest(r->spool);
                 account(r);

@@ -7,6 +7,7 @@ import signal
 import socket
 import struct
 import threading
+import time
 from typing import List, Tuple
 
 import d_tls
@@ -291,6 +292,38 @@ def application(environ, start_response):
         self.assertEqual(server.get("/new").text, "new")
         server.write("go", "")
         self.assertEqual([client.response().text for client in (first, second, third)], ["0", "1", "2"])
+
+    def test_who_left_while_waiting_is_dropped(self) -> None:
+        server = self.app("queue: {timeout: 60s}", ", in_flight: 1")
+        first = self.ask(server, "/a?0")
+        harness.until("one is inside", lambda: self.inside(server) == ["in-a-0"])
+        waiting = [self.ask(server, f"/a?{n}") for n in (1, 2)]
+        harness.until("two wait", lambda: server.counter("in_flight_waited") == 2)
+        waiting[0].close()
+        time.sleep(0.4)  # longer than a client that has said all is given
+        server.write("go", "")
+        self.assertEqual([first.response().text, waiting[1].response().text], ["0", "2"])
+        self.assertEqual(self.inside(server), ["in-a-0", "in-a-2"])
+
+    def test_slow_uploads_hold_no_place(self) -> None:
+        server = self.app("queue: {timeout: 60s}", ", in_flight: 1")
+        slow = [server.client() for _ in range(5)]
+        for n, client in enumerate(slow):
+            self.addCleanup(client.close)
+            client.send(f"POST /a?{n} HTTP/1.1\r\nHost: a\r\nContent-Length: 5000\r\n\r\nx".encode())
+        server.write("go", "")
+        self.assertEqual([server.get(f"/a?{n}").text for n in range(10, 15)], [str(n) for n in range(10, 15)])
+        self.assertEqual(server.counter("in_flight_waited"), 0)
+        (server.dir / "go").unlink()
+        for client in slow[:3]:
+            client.send(b"x" * 4999)
+        harness.until("two of them wait, whole", lambda: server.counter("in_flight_waited") == 2)
+        slow[1].close()
+        self.assertEqual(len([name for name in self.inside(server) if int(name[5:]) < 10]), 1)
+        server.write("go", "")
+        self.assertEqual([slow[n].response().text for n in (0, 2)], ["0", "2"])
+        slow[4].send(b"x" * 4999)
+        self.assertEqual(slow[4].response().text, "4")
 
     def test_bodies_and_pipelines_behind_one_that_waits(self) -> None:
         server = self.app("queue: {timeout: 60s}", ", in_flight: 1")
