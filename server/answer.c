@@ -102,7 +102,9 @@ answer_head(struct request *r, const uint8_t *payload, size_t len, bool end)
         }
         if (ipc_answer_decode(payload, len, &a) < 0 || a.status < 200 || a.status > 999)
                 return -EPROTO;
-        if (r->asking == ASK_ERROR_PAGE && !error_pages_take(r, a.status)) {
+        if (r->asking == ASK_AUTH)
+                r->asking = ASK_ACTION; /* refused: from here on this is the client's answer, and what comes of it is no verdict */
+        if (r->asking == ASK_ERROR_PAGE && !error_pages_take(r, a)) {
                 lane_ack(r, (uint32_t)a.body.len);
                 return 0;
         }

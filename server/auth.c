@@ -298,7 +298,6 @@ auth_answer_head(struct request *r, const uint8_t *payload, size_t len)
         if (r->asked_well || ipc_answer_decode(payload, len, &answer) < 0 || answer.status < 200 || answer.status > 999)
                 return -EPROTO;
         if (answer.status >= 300) {
-                r->asking = ASK_ACTION;
                 if (r->expect_continue)
                         r->keep_alive = false; /* whether its body comes nobody knows (RFC 9110, 10.1.1) */
                 return 1;

@@ -14,7 +14,7 @@ int auth_build(struct generation *g, const struct route *route, struct diags *d,
 enum gate_verdict auth_gate(struct request *r);
 
 /* answer.c: records of a request that is asked about (ASK_AUTH). auth_answer_head: 0 it is let in, its bytes are acknowledged; 1 it is not: the answer is the client's, to be
- * sent as any other (asking is ASK_ACTION now); -EPROTO. auth_answer_end: the answer is whole: on to the next gate. */
+ * sent as any other; -EPROTO. auth_answer_end: the answer is whole: on to the next gate. */
 int auth_answer_head(struct request *r, const uint8_t *payload, size_t len);
 int auth_answer_body(struct request *r, size_t len);
 void auth_answer_end(struct request *r);

@@ -326,6 +326,7 @@ bool
 dispatch_again(struct request *r)
 {
         if (r->route == NULL || r->route->retry != RETRY_IDEMPOTENT || r->asking != ASK_ACTION || r->answer != ANSWER_WAITING || r->retried || r->streamed ||
+            r->policy->gates >> r->gate != 0 || /* it was never handed to the action: a gate of its had refused it */
             (r->head.method & (M_GET | M_HEAD | M_OPTIONS | M_PUT | M_DELETE)) == 0)
                 return false;
         r->retried = true;
@@ -340,6 +341,7 @@ dispatch(struct request *r)
 {
         const struct action *a = &r->lg->g->actions[r->match.route];
 
+        assert(r->policy->gates >> r->gate == 0); /* every gate was passed */
         switch (r->route->action) {
         case ROUTE_RESPOND:
                 dispatch_respond(r, a);

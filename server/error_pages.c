@@ -241,9 +241,13 @@ error_pages_answer(struct request *r, unsigned *status, struct span *lines)
 }
 
 bool
-error_pages_take(struct request *r, unsigned status)
+error_pages_take(struct request *r, struct ipc_answer answer)
 {
-        r->asked_well = status < 500 || status == r->error_status; /* a native app's page carries the status that it is for */
+        struct ipc_field f;
+
+        r->asked_well = answer.status < 500 || answer.status == r->error_status; /* a native app's page carries the status that it is for */
+        while (r->asked_well && ipc_answer_field(&answer, &f)) /* a file has an answer of its own, with a status of its own: no page for an error */
+                r->asked_well = f.id != IPC_H_X_ACCEL_REDIRECT && f.id != IPC_H_X_SENDFILE;
         return r->asked_well;
 }
 

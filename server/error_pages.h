@@ -28,7 +28,7 @@ const struct error_page *error_pages_find(const struct error_pages *p, struct sp
 bool error_pages_answer(struct request *r, unsigned *status, struct span *lines);
 
 /* answer.c: the head of a page that an app was asked for (ASK_ERROR_PAGE). False: the app could not make it, its bytes are swallowed and heart's own page comes at its end. */
-bool error_pages_take(struct request *r, unsigned status);
+bool error_pages_take(struct request *r, struct ipc_answer answer);
 /* Is this field of the app's page one that the error brings itself (Allow, Retry-After ...)? */
 bool error_pages_has(const struct request *r, struct span name);
 static inline struct span error_pages_lines(const struct request *r) { return (struct span){ r->error_lines, r->error_lines_len }; }

@@ -96,7 +96,7 @@ deliver(struct lane *l, struct lane_slot *s, const struct ipc_record *rec, const
         }
         if (e < 0)
                 return e;
-        if (end) {
+        if (end && s->request == r) { /* else it failed on the way, for want of memory, and has left this slot */
                 (void)lane_detach(r);
                 if (rec->kind == IPC_REC_ABORT)
                         answer_aborted(r, rec->arg);

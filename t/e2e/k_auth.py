@@ -183,7 +183,7 @@ class Passwords(Case):
 
 CHECK = """
 import asyncio, os, threading, time
-from heart import HTTPError, Redirect, Response
+from heart import File, HTTPError, Redirect, Response
 calls = 0
 
 def check(request):
@@ -207,6 +207,8 @@ def check(request):
         return Redirect("/login")
     if said == "created":
         return ("", 201)
+    if said == "file":
+        return File(__file__, status=403)
     if said == "raise":
         raise ValueError("what?")
     if said == "abort":
@@ -243,6 +245,7 @@ routes:
   - {path: /later, auth: {python: "check:later", pass: x-user}, python: "check:show"}
   - {path: /fixed, auth: {python: "check:check"}, respond: {body: fixed}}
   - {path: /both, basic_auth: {users: users}, auth: {python: "check:check"}, respond: {body: both}}
+  - {path: /again, methods: [GET], retry: idempotent, auth: {python: "check:check", pass: x-user}, python: "check:show"}
   - {path: /unasked, python: "check:show"}
   - {path: /count, python: "check:count"}
 """
@@ -267,7 +270,7 @@ class Asked(Case):
                     self.assertEqual(c.get("/each", says(word)).status, 200)
                     self.assertEqual(c.get("/later", says(word)).status, 200)
                     self.assertEqual(c.get("/fixed", says(word)).text, "fixed")
-            for word, status in (("false", 403), ("login", 303), ("raise", 500), ("abort", 429), ("zero", 500), ("empty", 500), ("list", 500), ("nobody", 401), ("big", 500)):
+            for word, status in (("false", 403), ("login", 303), ("raise", 500), ("abort", 429), ("zero", 500), ("empty", 500), ("list", 500), ("file", 403), ("nobody", 401), ("big", 500)):
                 with self.subTest(word=word):
                     answer = c.get("/each", says(word))
                     self.assertEqual(answer.status, status)
@@ -345,6 +348,8 @@ class Asked(Case):
         server = self.start()
         self.assertEqual(server.get("/each", says("die")).status, 502)
         harness.until("it is back", lambda: server.get("/each", says("ada")).status == 200)
+        self.assertEqual(server.get("/again", says("die")).status, 502, "what may be repeated is the action, not the question")
+        harness.until("it is back", lambda: server.get("/again", says("ada")).status == 200)
         self.assertEqual(server.get("/fixed", says("die")).status, 502)
         harness.until("it is back", lambda: server.get("/fixed", says("ada")).status == 200)
         self.assertEqual(server.get("/each", says("sleep")).status, 504)
@@ -397,6 +402,9 @@ def application(environ, start_response):
     if status is not None and "pagefails" in environ["QUERY_STRING"]:
         start_response("500 Oh", [])
         return [b"oh"]
+    if status is not None and "pagefile" in environ["QUERY_STRING"]:
+        start_response("200 OK", [("X-Accel-Redirect", "/get")])
+        return []
     if status is not None and "pageraises" in environ["QUERY_STRING"]:
         raise RuntimeError("no page either")
     if status is not None and "pagesleeps" in environ["QUERY_STRING"]:
@@ -535,7 +543,7 @@ class Errors(Case):
 
     def test_an_app_without_a_page(self) -> None:
         server = self.start()
-        for query in ("pagefails", "pageraises", "pagesleeps"):
+        for query in ("pagefails", "pageraises", "pagesleeps", "pagefile"):
             with self.subTest(query=query):
                 answer = server.get("/die?" + query)
                 self.assertEqual((answer.status, answer.text, answer.header("x-page")), (502, "502 Bad Gateway\n", None))
