@@ -356,6 +356,54 @@ routes: [{path: "/{file:path}", static: {root: site}}]
             answer = c.get("/f", [("Range", f"bytes=0-1, {(4 << 30) - 1}-{(4 << 30) + 1}, -2")])
             self.assertEqual([part[2] for part in parts_of(answer)], [b"\0\0", b"\0\0\0", b"de"])
 
+    def test_what_is_not_in_memory(self) -> None:
+        """The kernel is asked to forget the bytes: threads read them, small or large, with several clients at a time."""
+        data = {name: os.urandom(1 << 10) * count for name, count in (("s", 20), ("m", 700), ("l", 5000))}
+        server = self.at("0", data)
+        for _ in range(3):
+            for name in data:
+                with open(server.dir / "site" / name, "rb") as f:
+                    os.fsync(f.fileno())
+                    os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            clients = [server.client() for _ in range(6)]
+            for c in clients:
+                c.send(b"".join(b"GET /%c HTTP/1.1\r\nHost: a\r\n\r\n" % ord(name) for name in data) + b"GET /l HTTP/1.1\r\nHost: a\r\nRange: bytes=0-9,4000000-4999999\r\n\r\n")
+            for c in clients:
+                for name in data:
+                    self.assertTrue(c.response().body == data[name], name)
+                self.assertEqual(len(parts_of(c.response())[1][2]), 1000000)
+                c.close()
+        c = server.client()
+        with open(server.dir / "site/l", "rb") as f:
+            os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        c.send(b"GET /l HTTP/1.1\r\nHost: a\r\n\r\n")
+        c.close()  # perhaps while a thread reads for it
+
+    def test_compressed_on_the_way(self) -> None:
+        import gzip
+
+        long = TEXT * 8  # from a descriptor
+        server = self.serve("""
+compress: {min: 100}
+routes:
+  - {path: "/{file:path}", static: {root: site}}
+  - {path: "/pre/{file:path}", static: {root: site, precompressed: [br]}}
+""", {"site/text.txt": TEXT, "site/long.txt": long, "site/tiny.txt": "x", "site/text.txt.br": "as br"})
+        with server.client() as c:
+            for path, data in (("/text.txt", TEXT), ("/long.txt", long)):
+                plain = c.get(path)
+                answer = c.get(path, [("Accept-Encoding", "gzip")])
+                self.assertEqual((answer.header("content-encoding"), answer.header("vary"), answer.header("etag")), ("gzip", "Accept-Encoding", "W/" + (plain.header("etag") or "")))
+                self.assertTrue(gzip.decompress(answer.body) == data)
+                self.assertEqual(c.get(path, [("Accept-Encoding", "gzip"), ("If-None-Match", answer.header("etag") or "")]).status, 304)
+                answer = c.get(path, [("Accept-Encoding", "gzip"), ("Range", "bytes=5-9")])
+                self.assertEqual((answer.status, answer.body, answer.header("content-encoding")), (206, data[5:10], None))
+                answer = c.get(path, [("Accept-Encoding", "gzip"), ("Range", "bytes=5-9, 20-29")])
+                self.assertEqual([part[2] for part in parts_of(answer)], [data[5:10], data[20:30]])
+            self.assertIsNone(c.get("/tiny.txt", [("Accept-Encoding", "gzip")]).header("content-encoding"))
+            answer = c.get("/pre/text.txt", [("Accept-Encoding", "gzip, br")])
+            self.assertEqual((answer.text, answer.header("content-encoding"), answer.all("vary")), ("as br", "br", ["Accept-Encoding"]))
+
     def test_pipelined(self) -> None:
         server = self.at("1s", {"s": b"s" * 10, "m": b"m" * 100_000, "l": b"l" * 400_000})
         with server.client() as c:
