@@ -31,7 +31,7 @@ def fails():
 class Variables(Served):
     CONFIG = """
 apps: {api: {heart: "api:app", processes: 1}}
-headers: {set: {X-All: heart}, add: {X-Id: "{$request_id}"}, remove: [X-Powered-By]}
+headers: {set: {X-All: heart}, add: {X-Id: "{$request_id}", X-Agent: "{$header.user-agent}{$query.agent}"}, remove: [X-Powered-By]}
 request_headers: {set: {X-Seen: "{$client} {$method}"}, remove: [Cookie]}
 routes:
   - {path: "/app/{rest:path}", app: api}
@@ -106,6 +106,16 @@ routes:
             self.assertEqual((answer.status, answer.all("x-all"), len(answer.all("x-id"))), (status, ["heart"], 1), target)
         answer = self.get("/app/show/x  \(.*routes\.yaml:\d+\)\naction: app api\n")
         self.assertEqual((answer.all("x-all"), answer.all("x-powered-by"), answer.header("vary")), (["heart"], [], "Accept"))
+
+    def test_headers_of_what_is_refused(self) -> None:
+        for head, status in ((b"GET /fixed HTTP/1.1\r\nHost: a\r\nno colon\r\n\r\n", 400), (b"GET /fixed HTTP/3.0\r\n\r\n", 505), (b"\x00\r\n\r\n", 400), (b"GET /" + b"a" * 9000, 414),
+                             (b"GET /%zz HTTP/1.1\r\nHost: a\r\n\r\n", 400), (b"BREW /fixed HTTP/1.1\r\nHost: a\r\n\r\n", 200)):
+            with self.server.client() as c:
+                c.send(head)
+                answer = c.response()
+                self.assertEqual(answer.status, status, head[:40])
+                if status != 200:
+                    self.assertEqual((answer.all("x-all"), answer.header("x-agent"), len(answer.all("x-id"))), (["heart"], None, 1), head[:40])
 
     def test_header_values_cannot_break_out(self) -> None:
         answer = self.get("/said/a%22;%20filename=%22evil;%20Domain=x")
