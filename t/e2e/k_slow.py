@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import random
 import select
+import shutil
 import socket
 import ssl
 import threading
@@ -330,6 +331,7 @@ routes: [{{path: "/{{rest:path}}", app: app}}]
         self.assertEqual(client.response().body, pattern(self.COUNT))
         self.assertEqual(server.wait_exit(), 0)
         server.finished = True
+        shutil.rmtree(server.dir, ignore_errors=True)
         self.assertEqual([line for line in server.log if " alert " in line], [])
 
     def test_a_client_that_leaves(self) -> None:
