@@ -44,7 +44,7 @@ round_of(struct rate_table *t, const struct load *l, unsigned seed, uint64_t *no
 
         for (unsigned i = 0; i < CHECKS; i++) {
                 seed = seed * 1664525u + 1013904223u;
-                key.addr[1] = l->keys == 1 ? 7 : (uint64_t)(seed >> 8) % l->keys;
+                key.addr[1] = (uint64_t)(seed >> 8) * l->keys >> 24; /* no division: it would cost as much as a third of a check */
                 admitted += rate_table_check(t, siphash(&t->key, &key, sizeof(key)), &l->rule, *now_ms).admitted;
         }
         *now_ms += l->step_ms;

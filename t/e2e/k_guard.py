@@ -293,6 +293,20 @@ def application(environ, start_response):
         server.write("go", "")
         self.assertEqual([client.response().text for client in (first, second, third)], ["0", "1", "2"])
 
+    def test_a_listener_of_its_own(self) -> None:
+        server = self.serve("workers: {processes: 2}\nlisten: ['127.0.0.1:@PORT@', {address: '127.0.0.1:@PORT2@', limits: {in_flight: 1}}]\nqueue: {timeout: 200ms}\n"
+                            "apps: {app: {wsgi: app, processes: 1, threads: 10}}\nroutes: [{path: '/{rest:path}', app: app}]\n", {"app.py": self.GATED})
+        strict = Client(("127.0.0.1", server.ports[1]))
+        self.addCleanup(strict.close)
+        strict.send(b"GET /a?0 HTTP/1.1\r\nHost: a\r\n\r\n")
+        harness.until("one is inside", lambda: self.inside(server) == ["in-a-0"])
+        with Client(("127.0.0.1", server.ports[1])) as client:
+            self.assertEqual(client.get("/a?1").status, 503)
+        others = [self.ask(server, f"/a?{n}") for n in (2, 3)]
+        harness.until("the other listener has no limit", lambda: self.inside(server) == ["in-a-0", "in-a-2", "in-a-3"])
+        server.write("go", "")
+        self.assertEqual([client.response().text for client in (strict, *others)], ["0", "2", "3"])
+
     def test_who_left_while_waiting_is_dropped(self) -> None:
         server = self.app("queue: {timeout: 60s}", ", in_flight: 1")
         first = self.ask(server, "/a?0")
