@@ -164,6 +164,7 @@ listen:
   - 127.0.0.1:@PORT@
   - 127.0.0.1:@PORT2@
   - {address: "127.0.0.1:@PORT3@", tls: {certificates: [{cert: cert.pem, key: key.pem}]}}
+trusted_proxies: [127.0.0.0/8]
 https_redirect: {from: @PORT@, to: @PORT3@, except: ["/.well-known/acme-challenge/*"]}
 routes:
   - {path: "/{rest:path}", respond: {body: "served over {$scheme}"}}
@@ -198,6 +199,12 @@ routes:
         self.assertIn("308: https_redirect sends it to https", self.server.ctl("match", "GET", f"http://127.0.0.1:{self.server.ports[0]}/a").out)
         self.assertNotIn("https_redirect", self.server.ctl("match", "GET", f"https://127.0.0.1:{self.server.ports[2]}/a").out)
         self.assertEqual(self.server.ctl("match", "--json", "GET", f"http://127.0.0.1:{self.server.ports[1]}/a").json()["rewrites"], [])
+
+    def test_a_client_who_has_https_already(self) -> None:
+        answer = self.get("/a", [("X-Forwarded-Proto", "https"), ("X-Forwarded-For", "192.0.2.7")])  # behind a proxy that is trusted: no circles
+        self.assertEqual((answer.status, answer.text), (200, "served over https"))
+        answer = self.get("/a", [("X-Forwarded-Proto", "http"), ("X-Forwarded-For", "192.0.2.7"), ("X-Forwarded-Host", "shop.example:80")])
+        self.assertEqual(answer.header("location"), f"https://shop.example:{self.server.ports[2]}/a")
 
     def test_a_client_without_host(self) -> None:
         with self.server.client() as c:
