@@ -315,12 +315,24 @@ run_machine(struct http_head *h, const char *buf, uint32_t len, const struct htt
         return -400;
 }
 
-/* What the fast path left: r is what it said. */
-static __attribute__((noinline)) int
-parse_rest(struct http_head *h, const char *buf, uint32_t len, const struct http_limits *lim, int r)
+static inline bool
+line_begins(const struct http_head *h)
 {
-        while (r == 1)
+        return h->_state == S_START || h->_state == S_LINE;
+}
+
+/* What the fast path left, if it was tried, and said r. It is tried once a call on field lines, where the first begins: what it leaves then is looked at a second time,
+ * never a third. */
+static __attribute__((noinline)) int
+parse_rest(struct http_head *h, const char *buf, uint32_t len, const struct http_limits *lim, bool tried, int r)
+{
+        while (r == 1) {
                 r = run_machine(h, buf, len, lim);
+                if (r == 1 && !tried && line_begins(h)) {
+                        tried = true;
+                        r = http1_lines(h, buf, len, lim);
+                }
+        }
         if (r != 2)
                 return r;
         r = http1_head_done(h, buf);
@@ -330,15 +342,15 @@ parse_rest(struct http_head *h, const char *buf, uint32_t len, const struct http
 int
 http_head_parse(struct http_head *h, const char *buf, uint32_t len, const struct http_limits *lim)
 {
+        bool begins = line_begins(h);
         int r = 1;
 
         assert(len >= h->_pos && len <= INT32_MAX);
-        /* Once a call, at its beginning: what is not taken then, and all behind it, is looked at a second time, never a third. */
-        if (LIKELY(h->_state == S_START || h->_state == S_LINE))
+        if (LIKELY(begins))
                 r = http1_lines(h, buf, len, lim);
         if (LIKELY(r == 2 && h->_flags == 0 && h->minor == 1 && h->host_len != 0)) /* nothing that http1_head_done would have to look at */
                 return (int)h->_pos;
-        return parse_rest(h, buf, len, lim, r);
+        return parse_rest(h, buf, len, lim, begins && h->_state != S_START, r);
 }
 
 struct span

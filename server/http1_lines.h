@@ -171,15 +171,21 @@ take_field(struct http_field *f, const char *buf, const char *p, const char *cr,
         value = colon + 2;
         if (UNLIKELY((!far && colon >= cr) || load_le16(colon) != HTTP1_COLON_BLANK || (uint8_t)*value <= ' ' || (uint8_t)stop[-1] <= ' ')) {
                 /* no field, or other blanks than the usual, or no value */
-                if (colon >= cr || *colon != ':')
+                if (colon >= cr)
                         return false;
+                if (*colon != ':') { /* the name is longer than BLOCK */
+                        colon = skip_token(colon, cr);
+                        if (*colon != ':' || colon - p > UINT16_MAX)
+                                return false;
+                        name_len = (uint32_t)(colon - p);
+                }
                 for (value = colon + 1; value < stop && is_blank(*value); value++)
                         ;
                 while (stop > value && is_blank(stop[-1]))
                         stop--;
         }
         /* 0x20 makes capitals small and no other byte of a token into a letter, digit or "-"; those are all that known names have. A byte that is no control and in no token
-         * does not become one either. The colon is compared too, so the lengths agree. A name of 32 bytes or none equals no row. */
+         * does not become one either. The colon is compared too, so the lengths agree. No name of BLOCK bytes or more, nor an empty one, equals a row. */
         id = ipc_header_guess(name_len, load_le16(p), load_le32(colon - 4));
         if (low_bits(block_differs(block_or(v, fold), block_load(ipc_header_row(id, shift))) >> shift, name_len + 1) != 0) {
                 if (name_len == 0 || low_bits(block_outside(v, http1_token_columns) >> shift, name_len) != 0)
