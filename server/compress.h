@@ -10,6 +10,7 @@
 #include "generation.h"
 
 #define COMPRESS_WHOLE_MAX (256u << 10)
+#define COMPRESS_ONE_RECORD (60u << 10) /* an answer of Python up to about here comes in one record, and so is compressed whole */
 
 struct compress {
         enum coding offered[CODING_COUNT]; /* the preferred one first */

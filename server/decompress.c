@@ -64,7 +64,7 @@ bool
 decompress_begin(struct request *r)
 {
         enum inflate_kind kind;
-        int e = r->policy->decompress != NULL && !r->body_ended ? coding_of_body(r, &kind) : 0;
+        int e = r->policy->decompress != NULL && !r->body_ended && !r->decompressed ? coding_of_body(r, &kind) : 0;
 
         if (e == 0)
                 return true;

@@ -63,7 +63,9 @@ outgoing_end(struct outgoing *h, enum body_kind kind, uint64_t length)
                         coding = CODING_IDENTITY;
                 coding_lines(h, coding);
         }
-        if (coding != CODING_IDENTITY)
+        if (coding != CODING_IDENTITY && r->head_only && promised && length <= COMPRESS_ONE_RECORD)
+                kind = BODY_NONE; /* a GET would say how long it becomes, and only that would tell (RFC 9110, 9.3.2: it may be left out) */
+        else if (coding != CODING_IDENTITY)
                 kind = r->head.minor == 0 ? BODY_UNTIL_CLOSE : BODY_CHUNKED; /* how long it becomes is not known */
         end_head(h, kind, length);
         r->promised = promised;
