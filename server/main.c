@@ -12,6 +12,7 @@
 
 #include "encoder.h"
 #include "generation.h"
+#include "http1.h"
 #include "master.h"
 
 #define DEFAULT_FILE HEART_SYSCONFDIR "/heart/routes.yaml"
@@ -119,7 +120,7 @@ tell_version(void)
         static const enum coding all[] = { CODING_ZSTD, CODING_BR, CODING_GZIP };
         const char *none = " none";
 
-        printf("heartd " HEART_VERSION "\ncompression:");
+        printf("heartd " HEART_VERSION "\nrequest heads: %s\ncompression:", http_scan_name());
         for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
                 if (encoder_built(all[i])) {
                         printf(" %s", coding_name(all[i]).ptr);

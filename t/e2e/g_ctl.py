@@ -142,7 +142,7 @@ class Ctl(Case):
 
     def test_version_and_help(self) -> None:
         self.assertEqual(run(HEARTD, "-V").returncode, 0)
-        self.assertRegex(run(HEARTD, "-V").stdout, r"\d+\.\d+\.\d+")
+        self.assertRegex(run(HEARTD, "-V").stdout, r"\d+\.\d+\.\d+\nrequest heads: (avx2|sse4\.2|neon|portable)\n")
         self.assertNotEqual(run(HEARTD, "-Q").returncode, 0)
 
     def test_init(self) -> None:
