@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "auth_cache.h"
@@ -69,7 +70,11 @@ static void
 forget_files(struct loop *l, const struct generation *g)
 {
         const struct conf_open_files *c = &g->conf.open_files;
-        struct open_files_limits limits = { c->size, c->memory, c->valid_ms, c->idle_ms };
+        struct open_files_limits limits = { c->size, c->size, c->memory, c->valid_ms, c->idle_ms };
+        struct rlimit files;
+
+        if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur / OPEN_FILES_SHARE / l->worker->heritage->loop_count < limits.descriptors)
+                limits.descriptors = (uint32_t)(files.rlim_cur / OPEN_FILES_SHARE / l->worker->heritage->loop_count);
 
         open_files_clear(l->open_files);
         open_files_limit(l->open_files, &limits);

@@ -19,7 +19,7 @@ struct open_files {
         struct open_file **buckets;
         size_t mask;
         struct open_file *newest, *oldest;
-        uint32_t count;
+        uint32_t count, descriptors;
         uint64_t bytes;
         struct open_files_limits limits;
         struct open_files_counts counts;
@@ -349,6 +349,7 @@ open_files_drop(struct open_files *c, struct open_file *f)
         c->count--;
         c->bytes -= bytes_of(f);
         c->counts.closed += f->fd >= 0;
+        c->descriptors -= f->fd >= 0;
         if (f->refs == 0)
                 open_file_free(f);
 }
@@ -377,11 +378,25 @@ keep_within(struct open_files *c, uint32_t entries, uint64_t bytes)
                 open_files_drop(c, c->oldest);
 }
 
+/* The descriptor used longest ago goes; small files, which have none, stay. */
+static void
+keep_descriptors(struct open_files *c, uint32_t most)
+{
+        struct open_file *f = c->oldest, *newer;
+
+        for (; f != NULL && c->descriptors > most; f = newer) {
+                newer = f->newer;
+                if (f->fd >= 0)
+                        open_files_drop(c, f);
+        }
+}
+
 void
 open_files_limit(struct open_files *c, const struct open_files_limits *limits)
 {
         c->limits = *limits;
         keep_within(c, limits->entries, limits->bytes);
+        keep_descriptors(c, limits->descriptors);
 }
 
 static struct open_file *
@@ -445,13 +460,15 @@ open_files_put(struct open_files *c, struct open_file *f, uint64_t now_ms)
         struct open_file *old;
 
         assert(f->kind == STATIC_FILE && !f->listed);
-        if (c->limits.entries == 0 || bytes_of(f) > c->limits.bytes)
+        if (c->limits.entries == 0 || bytes_of(f) > c->limits.bytes || (f->fd >= 0 && c->limits.descriptors == 0))
                 return;
         f->hash = hash_of(f->root, path, f->wish);
         old = lookup(c, f->hash, f->root, path, f->wish);
         if (old != NULL)
                 open_files_drop(c, old);
         keep_within(c, c->limits.entries - 1, c->limits.bytes - bytes_of(f));
+        if (f->fd >= 0)
+                keep_descriptors(c, c->limits.descriptors - 1);
         if (c->count > c->mask)
                 grow(c);
         f->chain = c->buckets[f->hash & c->mask];
@@ -462,6 +479,7 @@ open_files_put(struct open_files *c, struct open_file *f, uint64_t now_ms)
         c->count++;
         c->bytes += bytes_of(f);
         c->counts.opened += f->fd >= 0;
+        c->descriptors += f->fd >= 0;
 }
 
 void

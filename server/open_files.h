@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: MIT
  * One cache per loop, no lock: all but open_file_make (any thread) is for the owning loop's thread only. An entry is one state of one file: it never changes, so an answer made
  * from it has head and body of the same state; when the file changes, another entry takes its place, and the old one lives until the last answer that uses it is out.
- * Bounds (open_files of routes.yaml): entries, and bytes of small files; the one used longest ago goes first. Large files cost a descriptor each, small ones none.
+ * Bounds (open_files of routes.yaml): entries, and bytes of small files; descriptors, by what the process may have. The one used longest ago goes first. Large files cost a descriptor each, small ones none.
  * An entry borrows from its root and that root's types: the cache is emptied when the loop goes over to another generation. */
 #ifndef HEART_OPEN_FILES_H
 #define HEART_OPEN_FILES_H
@@ -54,7 +54,10 @@ int open_file_make(const struct static_root *root, struct span path, const struc
                    struct open_file **ret);
 void open_file_free(struct open_file *f); /* one that was not given to a cache; NULL is fine */
 
-struct open_files_limits { uint32_t entries; uint64_t bytes, valid_ms, idle_ms; };
+/* One descriptor in so many of those that the process may have is for files that are kept open, in all its loops together; seat.c leaves them out of what connections may take. */
+#define OPEN_FILES_SHARE 16
+
+struct open_files_limits { uint32_t entries, descriptors; uint64_t bytes, valid_ms, idle_ms; };
 int open_files_new(struct open_files **ret);
 void open_files_free(struct open_files *c);  /* no answer is under way; NULL is fine */
 void open_files_clear(struct open_files *c); /* forgets all; what answers use lives on until they are out */

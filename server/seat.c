@@ -16,9 +16,10 @@
 
 #include "in_flight_table.h"
 #include "log.h"
+#include "open_files.h"
 #include "roles.h"
 
-#define DESCRIPTORS_KEPT 256 /* of a worker, beside connections: files being sent, pools, logs */
+#define DESCRIPTORS_KEPT 256 /* of a worker, beside connections and the files that its loops keep open: files being sent, pools, logs */
 
 /* ---- birth ------------------------------------------------------------------------------------------------------------------------------------ */
 
@@ -31,6 +32,7 @@ connections_possible(uint32_t connections)
 
         if (getrlimit(RLIMIT_NOFILE, &l) < 0 || l.rlim_cur == RLIM_INFINITY)
                 return connections;
+        kept += l.rlim_cur / OPEN_FILES_SHARE;
         if (kept > l.rlim_cur / 2)
                 kept = l.rlim_cur / 2;
         room = l.rlim_cur - kept;

@@ -57,7 +57,7 @@ static void
 setup(void)
 {
         struct static_options o = { .cache_ms = 60000 };
-        const struct open_files_limits limits = { 4, 1 << 20, 1000, 60000 };
+        const struct open_files_limits limits = { 4, 4, 1 << 20, 1000, 60000 };
 
         strcpy(base, "/tmp/heart-open-XXXXXX");
         ck_assert_ptr_nonnull(mkdtemp(base));
@@ -292,7 +292,7 @@ END_TEST
 
 START_TEST(bytes_are_bounded)
 {
-        const struct open_files_limits limits = { 100, 300000, 1000, 60000 }, none = { 0, 300000, 1000, 60000 };
+        const struct open_files_limits limits = { 100, 100, 300000, 1000, 60000 }, none = { 0, 100, 300000, 1000, 60000 };
 
         open_files_limit(cache, &limits);
         put_named('a', 100000);
@@ -313,7 +313,7 @@ END_TEST
 
 START_TEST(coded_bytes_are_kept_within_the_bytes)
 {
-        const struct open_files_limits limits = { 4, 5200, 1000, 60000 };
+        const struct open_files_limits limits = { 4, 4, 5200, 1000, 60000 };
         struct open_file *f, *alone;
         static char bytes[4000];
 
@@ -357,6 +357,33 @@ START_TEST(descriptors_are_bounded_and_counted)
 }
 END_TEST
 
+/* Fewer than entries: small files stay, the descriptor used longest ago goes. */
+START_TEST(descriptors_have_a_bound_of_their_own)
+{
+        const struct open_files_limits limits = { 100, 2, 1 << 30, 1000, 60000 }, none = { 100, 0, 1 << 30, 1000, 60000 };
+        int fds = fd_count();
+
+        open_files_limit(cache, &limits);
+        put_named('a', OPEN_FILE_SMALL + 1);
+        put_named('b', 10);
+        put_named('c', OPEN_FILE_SMALL + 1);
+        put_named('d', 10);
+        put_named('e', OPEN_FILE_SMALL + 1);
+        ck_assert(!knows('a') && knows('b') && knows('c') && knows('d') && knows('e'));
+        ck_assert_int_eq(fd_count(), fds + 2);
+        open_files_limit(cache, &none);
+        ck_assert(knows('b') && !knows('c') && knows('d') && !knows('e'));
+        ck_assert_int_eq(fd_count(), fds);
+        put_bytes("f", 'f', OPEN_FILE_SMALL + 1, MTIME);
+        struct open_file *f = made("f");
+        open_file_ref(f);
+        open_files_put(cache, f, 0);
+        ck_assert(!f->listed);
+        open_file_unref(f);
+        ck_assert_int_eq(fd_count(), fds);
+}
+END_TEST
+
 START_TEST(idle_ones_go)
 {
         put_named('a', 10);
@@ -374,7 +401,7 @@ END_TEST
 /* More entries than buckets: all are found. */
 START_TEST(many_are_found)
 {
-        const struct open_files_limits limits = { 2000, 1 << 30, 1000, 60000 };
+        const struct open_files_limits limits = { 2000, 2000, 1 << 30, 1000, 60000 };
         bool fresh;
 
         open_files_limit(cache, &limits);
@@ -416,6 +443,7 @@ main(void)
         tcase_add_test(t, bytes_are_bounded);
         tcase_add_test(t, coded_bytes_are_kept_within_the_bytes);
         tcase_add_test(t, descriptors_are_bounded_and_counted);
+        tcase_add_test(t, descriptors_have_a_bound_of_their_own);
         tcase_add_test(t, idle_ones_go);
         tcase_add_test(t, many_are_found);
         suite_add_tcase(s, t);
