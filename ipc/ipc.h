@@ -70,6 +70,15 @@ void ipc_lane_free(struct ipc_lane *l);
 const struct ipc_geometry *ipc_lane_geometry(const struct ipc_lane *l);
 uint32_t ipc_lane_loop_id(const struct ipc_lane *l);
 
+/* census.c: what the shared words of a lane say, counted for people while others go on. 0, -EPROTO: it makes no sense, -errno. */
+struct ipc_census {
+        uint32_t loop_id, slots, chunks, chunks_out;
+        uint32_t states[4];          /* slots by enum ipc_state */
+        uint32_t held[IPC_PLACES];   /* slots TAKEN or DONE by the pyworker at this place */
+        uint64_t head, tail;         /* of the ring */
+};
+int ipc_lane_census(int words_fd, struct ipc_census *ret);
+
 /* (loop) The life of a slot: claim, fill, publish, [retract | taken, answered, release | reap]. */
 int ipc_slot_claim(struct ipc_lane *l, uint32_t *ret_slot, uint32_t *ret_generation); /* -EAGAIN: none free */
 void *ipc_slot_buffer(struct ipc_lane *l, uint32_t slot);      /* slot_bytes long */

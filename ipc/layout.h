@@ -45,7 +45,8 @@ struct shared_words {
         uint32_t entries;               /*  36 of the ring, a power of two, twice the slots */
         uint32_t _pad0[22];
         _Atomic uint64_t head;          /* 128 (L) entries published so far; a hint */
-        uint64_t _pad1[15];
+        _Atomic uint32_t chunks_out;    /* 136 (L) chunks handed out; for people (census.c) */
+        uint32_t _pad1[29];
         _Atomic uint64_t tail;          /* 256 (*) entries below were seen stale or taken; a hint */
         uint64_t _pad2[15];
         uint64_t _pad3[16];
@@ -66,6 +67,7 @@ static_assert(offsetof(struct shared_words, version) == 8, "");
 static_assert(offsetof(struct shared_words, slots) == 16, "");
 static_assert(offsetof(struct shared_words, entries) == 36, "");
 static_assert(offsetof(struct shared_words, head) == 128, "");
+static_assert(offsetof(struct shared_words, chunks_out) == 136, "");
 static_assert(offsetof(struct shared_words, tail) == 256, "");
 static_assert(offsetof(struct shared_words, ring) == 512, "");
 static_assert(sizeof(struct shared_words) == 512, "");
@@ -179,6 +181,7 @@ struct ipc_lane {
         uint64_t head;
         uint32_t *chunk_next;           /* free list of chunks; CHUNK_OUT while handed out */
         uint32_t free_slot, free_chunk; /* UINT32_MAX: none */
+        uint32_t chunks_out;
 };
 #define CHUNK_OUT (UINT32_MAX - 1)
 

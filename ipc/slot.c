@@ -45,6 +45,7 @@ ipc_chunk_claim(struct ipc_lane *l, uint32_t *ret_chunk)
                 return -EAGAIN;
         l->free_chunk = l->chunk_next[chunk];
         l->chunk_next[chunk] = CHUNK_OUT;
+        atomic_store_explicit(&l->words->chunks_out, ++l->chunks_out, memory_order_relaxed);
         *ret_chunk = chunk;
         return 0;
 }
@@ -62,6 +63,7 @@ ipc_chunk_unclaim(struct ipc_lane *l, uint32_t chunk)
         assert(chunk < l->geometry.chunks && l->chunk_next[chunk] == CHUNK_OUT);
         l->chunk_next[chunk] = l->free_chunk;
         l->free_chunk = chunk;
+        atomic_store_explicit(&l->words->chunks_out, --l->chunks_out, memory_order_relaxed);
 }
 
 /* ---- (loop) slots ---- */

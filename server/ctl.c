@@ -197,7 +197,11 @@ answer_malloced(struct ctl_client *c, char *text)
 static void
 run_status(struct ctl_client *c, const struct ctl_request *q)
 {
-        answer_malloced(c, status_report(c->ctl->master, q->json));
+        if (q->arg_count > 0 && strcmp(q->args[0], "--ipc") != 0) {
+                client_answer(c, 1, "status takes --ipc or nothing\n");
+                return;
+        }
+        answer_malloced(c, (q->arg_count > 0 ? status_ipc_report : status_report)(c->ctl->master, q->json));
 }
 
 static void
@@ -269,7 +273,7 @@ static const struct command {
 } commands[] = {
         { "reload",  0, 0, run_reload },
         { "restart", 1, 1, run_restart },
-        { "status",  0, 0, run_status },
+        { "status",  0, 1, run_status },
         { "routes",  0, 0, run_routes },
         { "match",   2, CTL_ARGS_MAX, run_match },
         { "show",    0, 0, run_show },

@@ -24,5 +24,6 @@ void ctl_move(struct master *m, const char *path);
 
 /* status.c: malloc'ed, NULL without memory. */
 char *status_report(struct master *m, bool json);
+char *status_ipc_report(struct master *m, bool json); /* status_ipc.c */
 
 #endif

@@ -32,7 +32,7 @@ enum { DONE = 0, REFUSED = 1, COULD_NOT_ASK = 2 };
 struct options {
         const char *file;       /* -c; NULL: not given */
         const char *socket;     /* -s */
-        bool json, now;
+        bool json, now, ipc;
         const char *args[4];
         int arg_count;
         const char *headers[32]; /* -H */
@@ -201,6 +201,8 @@ send_request(int fd, const char *command, const struct options *o)
                 json_str(&j, o->args[i]);
         if (o->now)
                 json_str(&j, "--now");
+        if (o->ipc)
+                json_str(&j, "--ipc");
         for (int i = 0; i < o->header_count; i++) {
                 char *text = NULL;
                 if (asprintf(&text, "-H%s", o->headers[i]) >= 0)
@@ -423,7 +425,7 @@ static const struct command {
 } commands[] = {
         { "check",   "[FILE]",  "read a configuration and print everything that is wrong with it; needs no server", 0, 1, do_check },
         { "reload",  "",        "take the file over, all or nothing; waits for the outcome and prints it",          0, 0, do_reload },
-        { "status",  "",        "processes, apps and counters",                                                     0, 0, do_status },
+        { "status",  "[--ipc]", "processes, apps and counters; --ipc: the shared memory between loops and pyworkers",                                                     0, 0, do_status },
         { "routes",  "",        "every route in order of precedence",                                               0, 0, do_routes },
         { "match",   "METHOD URL", "which route takes a request, and what the nearest others lack; -H, --from", 2, 2, do_match },
         { "show",    "",        "every setting, its value, and where it came from",                                 0, 0, do_show },
@@ -460,6 +462,8 @@ take_option(int argc, char **argv, int *i, struct options *o, int *ret_exit)
                 o->json = true;
         else if (strcmp(a, "--now") == 0)
                 o->now = true;
+        else if (strcmp(a, "--ipc") == 0)
+                o->ipc = true;
         else if (strcmp(a, "-c") == 0 || strcmp(a, "--config") == 0)
                 value = &o->file;
         else if (strcmp(a, "-s") == 0 || strcmp(a, "--socket") == 0)

@@ -10,6 +10,7 @@ import stat
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Any, Dict, List
 
 import harness
 from harness import HEARTCTL, HEARTD, Case, Server
@@ -57,6 +58,31 @@ class Ctl(Case):
         self.assertEqual(found["counters"]["requests"], 1)
         self.assertEqual(found["counters"]["slots_claimed"], found["counters"]["slots_freed"])
         self.assertTrue(set(server.pyworkers("app")) <= set(server.processes()))
+
+    def test_status_of_the_shared_memory(self) -> None:
+        app = "import time\ndef application(environ, start_response):\n    print('asked')\n    data = environ['wsgi.input'].read()\n    start_response('200 OK', [])\n    return [str(len(data)).encode()]\n"
+        server = self.serve("apps: {app: {wsgi: app, processes: 2}}\nroutes: [{path: /, app: app, body_buffer: 0}]", {"app.py": app})
+
+        def lanes() -> List[Dict[str, Any]]:
+            return server.ctl("status", "--ipc", "--json").json()["pools"][0]["lanes"]
+
+        def total(name: str) -> int:
+            return sum(lane["slots"][name] for lane in lanes())
+
+        slots = total("free")
+        with server.client() as c:
+            c.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n" + b"x" * 1000)
+            server.wait_log("asked")
+            held = [lane for lane in lanes() if lane["held"]]
+            self.assertEqual((len(held), sum(held[0]["held"].values()), held[0]["slots"]["taken"], total("free")), (1, 1, 1, slots - 1))
+            harness.until("a chunk is being filled", lambda: sum(lane["chunks"]["out"] for lane in lanes()) >= 1)
+            self.assertRegex(server.ctl("status", "--ipc").out, r"taken 1.*\n    held by the pyworker at place \d+: 1\n")
+            c.send(b"x" * 199000)
+            self.assertEqual(c.response().text, "200000")
+        harness.until("every slot is free", lambda: total("free") == slots)
+        found = server.ctl("status", "--ipc", "--json").json()
+        self.assertEqual((sum(lane["chunks"]["out"] for lane in lanes()), found["rescued_wakeups"]), (0, 0))
+        harness.until("both sleep", lambda: server.ctl("status", "--ipc", "--json").json()["pools"][0]["asleep"] == 2)
 
     def test_routes(self) -> None:
         server = self.start()
