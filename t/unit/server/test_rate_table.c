@@ -366,6 +366,41 @@ START_TEST(eight_processes_on_a_thousand_keys_admit_exactly_the_limit_of_each)
 }
 END_TEST
 
+/* The first moment of a key: all processes meet new keys in the same order, and each is admitted once. In a table of thirteen times as many places no bucket overflows;
+ * its places are full of windows that are over, so that each insertion chooses one to take. */
+START_TEST(eight_processes_that_bring_the_same_new_keys_admit_each_once)
+{
+        enum { NEW_KEYS = 20000, PLACES = 262144 };
+        struct rate_table *t = rate_table_new(4 << 20);
+        struct { _Atomic uint32_t arrived; _Atomic uint8_t admitted[NEW_KEYS]; } *y = mmap(NULL, sizeof(*y), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        pid_t pids[PROCESSES];
+        unsigned wrong = 0;
+        int status;
+
+        ck_assert_ptr_ne(y, MAP_FAILED);
+        for (uint64_t k = 0; k < PLACES * 2; k++)
+                (void)admits(t, 1000000 + k, 1, 1 + k % 3, NOW);
+        for (unsigned p = 0; p < PROCESSES; p++) {
+                if ((pids[p] = fork()) != 0)
+                        continue;
+                atomic_fetch_add(&y->arrived, 1);
+                while (atomic_load(&y->arrived) < PROCESSES)
+                        sched_yield();
+                for (unsigned k = 0; k < NEW_KEYS; k++)
+                        if (admits(t, k, 1, 60, NOW + 60000))
+                                atomic_fetch_add(&y->admitted[k], 1);
+                _exit(0);
+        }
+        for (unsigned p = 0; p < PROCESSES; p++)
+                ck_assert(waitpid(pids[p], &status, 0) == pids[p] && status == 0);
+        for (unsigned k = 0; k < NEW_KEYS; k++)
+                wrong += atomic_load(&y->admitted[k]) != 1;
+        ck_assert_uint_eq(wrong, 0);
+        munmap(y, sizeof(*y));
+        rate_table_free(t);
+}
+END_TEST
+
 /* Four times as many keys as places and windows that end all the time: insertions, evictions and merges at every check. */
 static void
 storm(struct rate_table *t, unsigned seed)
@@ -477,6 +512,7 @@ main(void)
         tcase_set_timeout(many, 120);
         tcase_add_test(many, eight_processes_on_one_key_admit_exactly_the_limit);
         tcase_add_test(many, eight_processes_on_a_thousand_keys_admit_exactly_the_limit_of_each);
+        tcase_add_test(many, eight_processes_that_bring_the_same_new_keys_admit_each_once);
         tcase_add_test(many, killed_at_any_instruction_they_leave_a_table_like_any_other);
         tcase_add_test(many, after_a_storm_many_processes_still_admit_exactly);
         suite_add_tcase(s, many);
