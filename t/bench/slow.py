@@ -36,7 +36,7 @@ def app(environ, start_response):
 CONF = """\
 listen: ["127.0.0.1:{port}"]
 control: {folder}/heart.sock
-workers: {{processes: {workers}, connections: 30000}}
+workers: {{processes: {workers}, connections: {connections}}}
 queue: {{size: 20000, timeout: 60s}}
 limits: {{header_timeout: 10m, keep_alive: {{timeout: 10m}}, send_min_rate: 100, body_min_rate: 100}}
 spool: {{size: 20g}}
@@ -156,7 +156,7 @@ def main() -> int:
     parser.add_argument("--strict", action="store_true")
     args = parser.parse_args()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    need = max(args.slow, args.idle) + 2000
+    need = 2 * max(args.slow, args.idle)  # connections of a worker, and half of what they leave for answers on disk
     if hard != resource.RLIM_INFINITY and hard < need:
         print(f"slow: {need} descriptors are wanted, the limit is {hard}", file=sys.stderr)
         return 1
@@ -170,7 +170,8 @@ def main() -> int:
     (folder / "slow.py").write_text(APP)
     setup = peers.Setup(folder, build, dict(os.environ, HEART_PYTHONPATH=str(build / "python")))
     server = peers.Server("heart", peers.free_port())
-    (folder / "routes.yaml").write_text(CONF.format(port=server.port, folder=folder, workers=peers.WORKERS, pyworkers=peers.PYWORKERS))
+    (folder / "routes.yaml").write_text(CONF.format(port=server.port, folder=folder, workers=peers.WORKERS, pyworkers=peers.PYWORKERS,
+                                                    connections=max(args.slow, args.idle) * 3 // 4))
     peers.start(setup, server, [str(build / "heartd"), "-c", str(folder / "routes.yaml")])
     generator = measure.Generator(build, folder / "none", args.connections, 1, pipelined=True)
     ok, crowd = True, None
