@@ -19,7 +19,7 @@
  *   block block_or(block, block)
  *   uint32_t block_outside(block, const uint8_t *columns)   bit i: byte i is not in a class of http1_scan.c
  *   uint32_t lowest_bit(uint32_t)    which one; 32 when there is none
- *   uint32_t low_bits(uint32_t, uint32_t count)   the others are 0; count may be more than 32 */
+ *   uint32_t low_bits(uint32_t, uint32_t count)   the others are 0; count is at most 255 */
 #include "../ipc/header_names.h"
 #include "http1_priv.h"
 
@@ -157,6 +157,21 @@ take_request_line(struct http_head *h, const char *buf, uint32_t len, uint32_t l
 
 #define FAR (BLOCK + 3) /* bytes, so that a colon or none among the first BLOCK may be judged by what follows it */
 
+/* A line whose name is longer than BLOCK, and so unknown. False: it is for the byte machine. */
+static __attribute__((noinline)) bool
+take_long_field(struct http_field *f, const char *buf, const char *p, const char *cr)
+{
+        const char *colon = skip_token(p, cr);
+        struct span value;
+
+        if (*colon != ':' || colon - p > UINT16_MAX)
+                return false;
+        value = span_trim((struct span){ colon + 1, (size_t)(cr - colon - 1) });
+        *f = (struct http_field){ .name_off = (uint32_t)(p - buf), .value_off = (uint32_t)(value.ptr - buf), .name_len = (uint16_t)(colon - p), .id = IPC_H_OTHER,
+                                  .value_len = (uint32_t)value.len };
+        return true;
+}
+
 /* The line from p to cr, not the first of the head; far: FAR bytes are there. False: it is for the byte machine, or empty. */
 static LINES_INLINE bool
 take_field(struct http_field *f, const char *buf, const char *p, const char *cr, const char *end, bool far, block colons, block fold)
@@ -173,19 +188,15 @@ take_field(struct http_field *f, const char *buf, const char *p, const char *cr,
                 /* no field, or other blanks than the usual, or no value */
                 if (colon >= cr)
                         return false;
-                if (*colon != ':') { /* the name is longer than BLOCK */
-                        colon = skip_token(colon, cr);
-                        if (*colon != ':' || colon - p > UINT16_MAX)
-                                return false;
-                        name_len = (uint32_t)(colon - p);
-                }
+                if (*colon != ':')
+                        return take_long_field(f, buf, p, cr);
                 for (value = colon + 1; value < stop && is_blank(*value); value++)
                         ;
                 while (stop > value && is_blank(stop[-1]))
                         stop--;
         }
         /* 0x20 makes capitals small and no other byte of a token into a letter, digit or "-"; those are all that known names have. A byte that is no control and in no token
-         * does not become one either. The colon is compared too, so the lengths agree. No name of BLOCK bytes or more, nor an empty one, equals a row. */
+         * does not become one either. The colon is compared too, so the lengths agree. No name of BLOCK bytes, nor an empty one, equals a row. */
         id = ipc_header_guess(name_len, load_le16(p), load_le32(colon - 4));
         if (low_bits(block_differs(block_or(v, fold), block_load(ipc_header_row(id, shift))) >> shift, name_len + 1) != 0) {
                 if (name_len == 0 || low_bits(block_outside(v, http1_token_columns) >> shift, name_len) != 0)

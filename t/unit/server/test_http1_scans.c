@@ -55,6 +55,13 @@ make_head(char *out)
         for (uint32_t n = random_below(14); n > 0; n--)
                 len += (size_t)snprintf(out + len, ROOM - len, "%s:%s%s%s", HARMLESS(names, 7, 18), random_below(6) != 0 ? " " : "", ANY(values),
                                         random_below(12) != 0 ? "\r\n" : ANY(ends));
+        if (random_below(6) == 0) { /* a long name, perhaps with a byte that is none of a name's */
+                uint32_t n = 20 + random_below(600), odd = random_below(2) * random_below(n);
+
+                for (uint32_t i = 0; i < n; i++)
+                        out[len++] = odd != 0 && i == odd ? ' ' : (char)('a' + i % 26);
+                len += (size_t)snprintf(out + len, ROOM - len, ": %s\r\n", ANY(values));
+        }
         if (random_below(10) != 0)
                 len += (size_t)snprintf(out + len, ROOM - len, "\r\n");
         if (random_below(3) == 0)
