@@ -18,7 +18,7 @@
 #include "request.h"
 #include "worker.h"
 
-#define RUN_MAX (256u << 10)    /* a call of sendfile, so that one fast client does not hold the loop */
+#define RUN_MAX (1u << 20)      /* a call of sendfile, so that one fast client does not hold the loop */
 #define PACKET (64u << 10)      /* a write: as much as loopback and segmentation offload take at once. 100 kB in one write cost a third more, all of it in the kernel */
 #define PROBE_EVERY (64u << 10)
 #define WARM_BYTES (1u << 20)   /* read at once by a blocking thread */
