@@ -60,16 +60,18 @@ open_folder(struct generation *g, const char *path, struct folder *ret)
 static int
 build_app(struct generation *g, const struct conf_app *app, struct diags *d, struct app_folders *ret)
 {
+        const char *home = app->path != NULL ? app->path : g->conf.base_dir;
         size_t most = app->files.count > 0 ? app->files.count : 1;
+        char real[PATH_MAX];
         int result = 0, e;
 
-        ret->home = app->path != NULL ? app->path : g->conf.base_dir;
+        ret->home = realpath(home, real) != NULL ? arena_strdup(g->arena, real) : without_slash(g->arena, home);
         ret->list = arena_alloc(g->arena, most * sizeof(*ret->list));
-        if (ret->list == NULL)
+        if (ret->list == NULL || ret->home == NULL)
                 return -ENOMEM;
         if (app->files.count == 0) { /* a folder that the worker may not enter is no mistake unless somebody asked for it */
                 ret->count = 1;
-                e = open_folder(g, ret->home, &ret->list[0]);
+                e = open_folder(g, home, &ret->list[0]);
                 if (e < 0)
                         ret->count = 0;
                 return e == -ENOMEM ? e : 0;
@@ -343,37 +345,52 @@ tidy(struct span in, char *out, struct span *ret)
         return 0;
 }
 
-static void
-go_by_name(struct request *r)
+/* The innermost folder that has `path`, by either of its names; *ret_rest is the name below it. */
+static const struct folder *
+folder_of(const struct app_folders *folders, struct span path, struct span *ret_rest)
 {
-        uint32_t app = r->asked_app;
-        const struct app_folders *folders = app < r->lg->g->handover_roots->app_count ? &r->lg->g->handover_roots->apps[app] : NULL;
         const struct folder *best = NULL;
-        struct span path = { NULL, 0 }, rest = { NULL, 0 };
-        char full[PATH_MAX], text[PATH_MAX + 1];
-        int n = -1;
 
-        if (folders != NULL && strlen(r->handover->path) == r->handover->path_len)
-                n = r->handover->path[0] == '/' ? snprintf(full, sizeof full, "%s", r->handover->path)
-                                                : snprintf(full, sizeof full, "%s/%s", folders->home, r->handover->path);
-        if (n <= 0 || (size_t)n >= sizeof full || tidy((struct span){ full, (size_t)n }, text, &path) < 0) {
-                refuse(r, "not a name of a file");
-                return;
-        }
         for (size_t i = 0; i < folders->count; i++) {
                 struct span one = below(folders->list[i].path, path);
 
                 if (one.ptr == NULL)
                         one = below(folders->list[i].real, path);
-                if (one.ptr == NULL || (best != NULL && one.len >= rest.len))
+                if (one.ptr == NULL || (best != NULL && one.len >= ret_rest->len))
                         continue;
-                best = &folders->list[i]; /* the innermost */
-                rest = one;
+                best = &folders->list[i];
+                *ret_rest = one;
         }
-        if (best == NULL)
+        return best;
+}
+
+/* Folders are met as they were written, where ".." may stand: what a Python file knows of its own place says the same. Behind them it may not. */
+static void
+go_by_name(struct request *r)
+{
+        const struct app_folders *folders = r->asked_app < r->lg->g->handover_roots->app_count ? &r->lg->g->handover_roots->apps[r->asked_app] : NULL;
+        char full[PATH_MAX], text[PATH_MAX + 1];
+        const struct folder *folder;
+        struct span path, rest;
+        int n = -1;
+
+        if (folders != NULL && strlen(r->handover->path) == r->handover->path_len)
+                n = r->handover->path[0] == '/' ? snprintf(full, sizeof full, "%s", r->handover->path)
+                                                : snprintf(full, sizeof full, "%s/%s", folders->home, r->handover->path);
+        if (n <= 0 || (size_t)n >= sizeof full) {
+                refuse(r, "not a name of a file");
+                return;
+        }
+        path = (struct span){ full, (size_t)n };
+        folder = folder_of(folders, path, &rest);
+        if (folder == NULL && tidy(path, text, &path) == 0)
+                folder = folder_of(folders, path, &rest);
+        if (folder == NULL)
                 refuse(r, "not in a folder of apps.NAME.files");
+        else if (tidy(rest, text, &rest) < 0)
+                refuse(r, "not a name of a file");
         else
-                serve_file(r, best->root, rest, false);
+                serve_file(r, folder->root, rest, false);
 }
 
 void

@@ -69,7 +69,7 @@ def application(environ, start_response):
 '''
 FILES = {
     "native.py": NATIVE, "app.py": WSGI, "media/movie.bin": BIG, "media/a.txt": "abcdefghijklmnopqrstuvwxyz", "media/.hidden": "SECRET", "media/odd name#%.txt": "odd", "secret.txt": "SECRET",
-    "private/a.txt": "internal", "private/sub/index.html": "index", "shared/s.txt": "shared", "public/p.txt": "public", ".env": "SECRET",
+    "far/x": "", "private/a.txt": "internal", "private/sub/index.html": "index", "shared/s.txt": "shared", "public/p.txt": "public", ".env": "SECRET",
 }
 
 
@@ -78,9 +78,11 @@ class Handed(Served):
 apps:
   native: {heart: "native:app", processes: 1}
   app: {wsgi: app, processes: 1, files: [media, shared]}
+  far: {heart: "native:app", path: media/../far/../., files: [private/.., media/../media], processes: 1}
 routes:
   - {path: "/n/{rest:path}", app: native}
   - {path: "/w/{rest:path}", app: app}
+  - {path: "/far/{rest:path}", app: far}
   - {path: "/private/{file:path}", static: {root: private, internal: true, cache: 1h}}
   - {path: "/public/{file:path}", static: {root: public}}
   - {path: "/fixed", respond: {body: "fixed"}}
@@ -135,6 +137,14 @@ routes:
             answer = self.get("/n/any/x?path=" + path)
             self.assertEqual(answer.status, status, path)
             self.assertNotIn(b"SECRET", answer.body)
+            self.assertNotIn(b"root:", answer.body)
+
+    def test_folders_that_were_written_with_dots(self) -> None:
+        """As they are in routes.yaml, and as the app's own files know them."""
+        for path, status in (("media/a.txt", 200), (str(self.server.dir) + "/private/../media/a.txt", 200), (str(self.server.dir) + "/media/../media/a.txt", 200),
+                             (str(self.server.dir) + "/media/a.txt", 200), (str(self.server.dir) + "/private/../media/../media/a.txt", 404), (str(self.server.dir) + "/media/../../etc/passwd", 404)):
+            answer = self.get("/far/any/x?path=" + path)
+            self.assertEqual(answer.status, status, path)
             self.assertNotIn(b"root:", answer.body)
 
     # ---- X-Sendfile ----
