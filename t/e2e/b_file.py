@@ -253,8 +253,10 @@ class Elsewhere(harness.Case):
         self.assertEqual((answer.text, answer.header("content-type"), answer.header("content-disposition")),
                          ("abcdefghijklmnopqrstuvwxyz", "text/plain; charset=utf-8", 'inline; filename="plain.txt"'))
         self.assertEqual((self.get("/status").status, self.get("/status").text), (404, "abcdefghijklmnopqrstuvwxyz"))
+        before = len(os.listdir("/proc/self/fd"))
         for path in ("nothing", "media", "../secret.txt", "media/fifo"):
             self.assertEqual(self.get("/any/x?path=" + path).status, 404, path)
+        self.assertEqual(len(os.listdir("/proc/self/fd")), before)
 
 
 if __name__ == "__main__":

@@ -87,13 +87,18 @@ def file_answer(method: str, headers: Fields, file: File) -> Response:
     if ".." in parts:
         raise HTTPError(404)
     try:
-        opened = open(os.open(file.path, os.O_RDONLY | os.O_NONBLOCK | getattr(os, "O_CLOEXEC", 0)), "rb", buffering=0)
+        descriptor = os.open(file.path, os.O_RDONLY | os.O_NONBLOCK | getattr(os, "O_CLOEXEC", 0))
     except OSError:
         raise HTTPError(404) from None
     try:
-        status = os.fstat(opened.fileno())
+        status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise HTTPError(404)
+        opened = open(descriptor, "rb", buffering=0)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    try:
         response = _answer(method, headers, file, opened, status)
     except BaseException:
         opened.close()
