@@ -69,7 +69,7 @@ def anonymous_kib(pid: int) -> int:
 
 
 class Bodies(Case):
-    def app(self, more: str = "limits: {body: 64m}", routes: str = "", options: str = "processes: 1, threads: 1") -> harness.Server:
+    def app(self, more: str = "limits: {body: 64m}", routes: str = "", options: str = "processes: 1, threads: 1, queue: {timeout: 30s}") -> harness.Server:
         config = (f"workers: {{processes: 1}}\nspool: {{path: spool}}\napps: {{app: {{wsgi: app, {options}}}}}\nroutes:\n  - {{path: '/{{rest:path}}', app: app}}\n"
                   f"  - {{path: /fixed, respond: {{body: fixed}}}}\n{routes}\n{more}\n")
         if more.startswith("spool:"):
@@ -343,7 +343,7 @@ class Bodies(Case):
         self.assertEqual(server.request("POST", "/", (), body).text, told(body, len(body)), "the room is there again")
 
     def test_descriptors_are_for_connections_first(self) -> None:
-        server = self.serve("workers: {processes: 1}\nspool: {path: spool}\napps: {app: {wsgi: app, processes: 1}}\nroutes: [{path: '/{rest:path}', app: app}]\n", {"app.py": APP}, nofile=120)
+        server = self.serve("workers: {processes: 1}\nspool: {path: spool}\napps: {app: {wsgi: app, processes: 1, queue: {timeout: 30s}}}\nroutes: [{path: '/{rest:path}', app: app}]\n", {"app.py": APP}, nofile=120)
         clients = [server.client() for _ in range(45)]
         for client in clients:
             client.send(post("/", "Content-Length: 200000") + b"x" * 100_000)
