@@ -59,18 +59,23 @@ rows_begin(struct seat *s)
         }
 }
 
-/* What a dead worker counted stays counted. Its connections are closed and its slots free: its end of both is gone. */
+/* What a dead worker counted stays counted. What it had open is closed, and its slots are free: its end of all that is gone. */
 static void
 rows_end(struct seat *s)
 {
+        static const enum counter pairs[][2] = {
+                {C_connections_accepted, C_connections_closed}, {C_slots_claimed, C_slots_freed}, {C_spool_opened, C_spool_closed},
+                {C_encoders_taken, C_encoders_given},           {C_files_opened, C_files_closed},
+        };
+
         for (uint32_t k = 0; k < s->shape.loops; k++) {
                 struct board_loop *row = s->loops[k].row;
                 uint64_t v[C_COUNT];
 
                 for (unsigned c = 0; c < C_COUNT; c++)
                         v[c] = atomic_exchange_explicit(&row->counters[c], 0, memory_order_relaxed);
-                v[C_connections_closed] = v[C_connections_accepted];
-                v[C_slots_freed] = v[C_slots_claimed];
+                for (unsigned p = 0; p < sizeof(pairs) / sizeof(*pairs); p++)
+                        v[pairs[p][1]] = v[pairs[p][0]];
                 for (unsigned c = 0; c < C_COUNT; c++)
                         row->base[c] += v[c];
                 atomic_store(&row->pid, 0);

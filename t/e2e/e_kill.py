@@ -222,6 +222,21 @@ class Kill(Case):
                 client.response()
         self.whole(server)
 
+    def test_what_a_dead_worker_had_open_counts_as_closed(self) -> None:
+        """A body and a file on disk, a compressor at work: `heartctl status` does not tell of them for ever."""
+        stream = "import time\ndef application(environ, start_response):\n    start_response('200 OK', [('Content-Type', 'text/plain')])\n    yield b'x' * 5000\n    time.sleep(3)\n"
+        server = self.serve("workers: {processes: 1}\napps: {app: {wsgi: app, threads: 2}}\ncompress: {encodings: [gzip]}\nroutes:\n  - {path: '/{x:path}', app: app}\n"
+                            "  - {path: '/files/{x:path}', static: {root: files}}\n", {"app.py": stream, "files/long.bin": bytes(1 << 20)})
+        with server.client() as upload, server.client() as answer:
+            upload.send(b"POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n" + bytes(500000))
+            answer.send(b"GET /stream HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n")
+            self.assertEqual(answer.head().header("content-encoding"), "gzip")
+            self.assertEqual(len(server.get("/files/long.bin").body), 1 << 20)
+            pairs = (("spool_opened", "spool_closed"), ("encoders_taken", "encoders_given"), ("files_opened", "files_closed"))
+            harness.until("all three are open", lambda: [server.counter(a) - server.counter(b) for a, b in pairs] == [1, 1, 1])
+            kill(server.workers()[0])
+            harness.until("none is", lambda: [server.counter(a) - server.counter(b) for a, b in pairs] == [0, 0, 0])
+
     def test_the_master_dies(self) -> None:
         """Nothing is left behind: workers and pyworkers see that they are alone, and go."""
         server = self.start()
