@@ -118,7 +118,8 @@ answer_head(struct request *r, const uint8_t *payload, size_t len, bool end)
                         if (length < 0)
                                 length = parse_length(f.value);
                 } else if (f.id == IPC_H_X_ACCEL_REDIRECT || f.id == IPC_H_X_SENDFILE) {
-                        return hand_over(r, payload, len, a.body.len, before);
+                        if (response_has_body(a.status) && a.status != 205) /* 304 beside a file's name is a 304 still */
+                                return hand_over(r, payload, len, a.body.len, before);
                 } else if (!answer_is_ours(f.id) && !(r->asking == ASK_ERROR_PAGE && error_pages_has(r, (struct span){ f.name.ptr, f.name.len }))) {
                         outgoing_field(&h, f.id, (struct span){ f.name.ptr, f.name.len }, (struct span){ f.value.ptr, f.value.len });
                 }

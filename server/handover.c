@@ -183,6 +183,8 @@ handover_begin(struct request *r, const uint8_t *payload, size_t len)
         r->handover = h;
         if (ipc_answer_decode(h->payload, len, &h->answer) < 0)
                 return -EPROTO; /* it was well-formed a moment ago */
+        if (h->answer.status == 206)
+                h->answer.status = 200; /* frameworks cut before they hand over; which part it is to be is looked at here, and their Content-Range goes */
         for (walk = h->answer; value.ptr == NULL && ipc_answer_field(&walk, &f);) {
                 if (f.id != IPC_H_X_ACCEL_REDIRECT && f.id != IPC_H_X_SENDFILE)
                         continue;

@@ -177,6 +177,21 @@ routes:
         self.assertEqual(self.ask("X-Accel-Redirect=/private/sub/").text, "index")
         self.assertEqual(self.get("/private/a.txt").status, 404)
 
+    def test_statuses_without_a_body(self) -> None:
+        """A framework that says 304, or 206 with a part that it chose, beside the name: the first is its answer, the part is cut by heart."""
+        for status, length in (("204", None), ("304", None), ("205", "5")):
+            for name in ("X-Sendfile=media/a.txt", "X-Accel-Redirect=/private/a.txt"):
+                with self.subTest(status=status, name=name), self.server.client() as c:
+                    c.send(f"GET /w/x?{name}&status={status} HTTP/1.1\r\nHost: a\r\n\r\nGET /fixed HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+                    answer = c.response()
+                    self.assertEqual((answer.status, answer.header("content-length"), answer.header("x-app")), (int(status), length, "yes"))
+                    self.assertEqual((answer.header("x-sendfile"), answer.header("x-accel-redirect")), (None, None))
+                    self.assertEqual(c.response().text, "fixed")
+        answer = self.ask("X-Accel-Redirect=/private/a.txt&status=206", headers=[("Range", "bytes=1-2")])
+        self.assertEqual((answer.status, answer.text, answer.header("content-range")), (206, "nt", "bytes 1-2/8"))
+        answer = self.ask("X-Accel-Redirect=/private/a.txt&status=206", headers=[("Range", "bytes=1-2"), ("If-Range", '"the app"')])
+        self.assertEqual((answer.status, answer.text, answer.header("content-range")), (200, "internal", None))
+
     def test_x_accel_redirect_to_nothing(self) -> None:
         for path in ("/private/gone", "/private/sub", "/fixed", "/w/x", "/nowhere", "private/a.txt", "/private/../secret.txt", "/private/%2e%2e/secret.txt", "/private/%00", ""):
             answer = self.ask("X-Accel-Redirect=" + path)
