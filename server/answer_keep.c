@@ -135,7 +135,7 @@ settle(struct request *r)
         int e = spool_settled(k->file);
 
         if (e < 0)
-                return e;
+                return e == -EAGAIN ? e : -EIO; /* bytes are lost: a full disk too is not -ENOSPC here, for which one waits */
         if (k->to_ack > 0 && r->lane != NULL)
                 lane_ack(r, k->to_ack);
         k->to_ack = 0;

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import gzip
+import os
 import random
 import select
 import shutil
 import socket
 import ssl
+import subprocess
+import tempfile
 import threading
 import time
+import unittest
 from typing import List
 
 import d_tls
@@ -318,6 +322,23 @@ routes: [{{path: "/{{rest:path}}", app: app}}]
                 with self.assertRaises(harness.Closed):
                     client.response()
         harness.until("nothing is kept", lambda: server.counter("spool_opened") == server.counter("spool_closed"))
+
+    @unittest.skipIf(os.geteuid() != 0, "a full disk of its own needs root")
+    def test_a_full_disk_breaks_it_off(self) -> None:
+        """Bytes that the disk did not take are lost: the answer ends at once, and its pyworker does not wait for them."""
+        folder = tempfile.mkdtemp(prefix="heart-full-")
+        self.addCleanup(os.rmdir, folder)
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k,mode=1777", "none", folder], stderr=subprocess.DEVNULL).returncode != 0:
+            self.skipTest("nothing can be mounted here")
+        self.addCleanup(subprocess.run, ["umount", "-l", folder], check=True)
+        server = self.kept(more=f"spool: {{path: {folder}}}")
+        client = self.ask(server, f"/stream?{self.COUNT}")
+        server.wait_log("its answer cannot be kept in .*No space left on device; breaking it off")
+        harness.until("the pyworker is free", lambda: server.status()["slots_in_use"] == 0)
+        with self.assertRaises(harness.Closed):
+            client.response()
+        harness.until("nothing is kept", lambda: server.counter("spool_opened") == server.counter("spool_closed"))
+        self.assertEqual(server.get("/list?20").body, pattern(20))
 
     def test_a_reload_and_a_stop_wait_for_what_is_kept(self) -> None:
         server = self.kept()
