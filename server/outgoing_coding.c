@@ -30,7 +30,8 @@ coding_holds(struct outgoing *h, enum ipc_header_id id, struct span name, struct
                 h->ranges = value;
                 return true;
         }
-        h->encoded = h->encoded || compress_forbidden_by(id, name, value);
+        if (id != IPC_H_CONTENT_RANGE || h->status != 206) /* parts are never compressed, but Vary is said of them */
+                h->encoded = h->encoded || compress_forbidden_by(id, name, value);
         return false;
 }
 
@@ -82,7 +83,7 @@ coding_lines(struct outgoing *h, enum coding coding)
         struct out *o = &h->r->conn->out;
         bool coded = coding != CODING_IDENTITY;
 
-        if (h->status == 304 && !h->encoded) /* what a 200 would have said (RFC 9110, 15.4.5); its type is not known here */
+        if ((h->status == 304 || h->status == 206) && !h->encoded) /* what a 200 would have said (RFC 9110, 15.3.7 and 15.4.5); its type is not known here */
                 h->varies = true;
         add_etag(h, coded);
         if (h->varies)

@@ -72,7 +72,11 @@ plan(const struct request *r, const struct open_file *f, struct ranges *ret)
                 return 200;
         for (uint32_t i = 0; i < h->field_count; i++)
                 fields += h->fields[i].id == IPC_H_RANGE;
-        return fields == 1 ? ranges_parse(http_head_get(h, base, IPC_H_RANGE), f->size, ret) : 200; /* several fields are nobody's grammar: ignored (14.2) */
+        if (fields != 1) /* several fields are nobody's grammar: ignored (14.2) */
+                return 200;
+        status = ranges_parse(http_head_get(h, base, IPC_H_RANGE), f->size, ret);
+        /* Content-Encoding of a multipart would say that the multipart is coded, and there is no place in the parts to say it of them. */
+        return status == 206 && ret->count > 1 && f->coding != CODING_IDENTITY ? 200 : status;
 }
 
 static struct span
@@ -116,7 +120,6 @@ answer_parts(struct request *r, struct open_file *f, const struct ranges *ranges
         outgoing_begin(&h, r, 206);
         add_fields(&h, f, true, false);
         outgoing_field(&h, IPC_H_CONTENT_TYPE, SPAN_LIT("Content-Type"), file_parts_type(parts));
-        h.encoded = true; /* the parts are of the file as it is */
         outgoing_end(&h, BODY_LENGTH, file_parts_length(parts));
         if (f->fd >= 0) {
                 file_parts_begin(r, parts, f);

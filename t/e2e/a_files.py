@@ -118,6 +118,8 @@ routes:
                 self.assertEqual((answer.header("vary"), answer.header("cache-control")), ("Accept-Encoding", "max-age=31536000, immutable"))
         answer = self.get("/pre/app.css", [("Accept-Encoding", "gzip"), ("Range", "bytes=0-1"), ("If-Range", tags["gzip"])])
         self.assertEqual((answer.status, answer.text, answer.header("content-range"), answer.header("content-encoding")), (206, "as", "bytes 0-1/7", "gzip"))
+        answer = self.get("/pre/app.css", [("Accept-Encoding", "gzip"), ("Range", "bytes=0-1,4-5")])
+        self.assertEqual((answer.status, answer.text, answer.header("content-encoding")), (200, "as gzip", "gzip"), "a multipart has no coding, and its parts have no field for one")
 
     # ---- ranges ----
 

@@ -284,8 +284,9 @@ routes:
     def test_parts_are_of_the_file_itself(self) -> None:
         answer = self.take("/large.txt", CODINGS[0], ("Range", "bytes=100000-100099"))
         self.assertEqual((answer.status, answer.header("content-encoding"), answer.body), (206, None, self.LARGE[100000:100100]))
+        self.assertEqual(answer.header("vary"), "Accept-Encoding", "as a 200 would have it (RFC 9110, 15.3.7)")
         answer = self.take("/large.txt", CODINGS[0], ("Range", "bytes=0-4,100000-100004"))
-        self.assertEqual((answer.status, answer.header("content-encoding")), (206, None))
+        self.assertEqual((answer.status, answer.header("content-encoding"), answer.header("vary")), (206, None, "Accept-Encoding"))
         self.assertIn(self.LARGE[100000:100005], answer.body)
 
     def test_what_lies_ready_is_not_done_again(self) -> None:
