@@ -396,6 +396,17 @@ static_find(const struct static_root *r, struct span path, const struct static_w
         return fd < 0 ? fd : file_take(r, fd, &st, r->fd, r->fallback, wish, cached, ret);
 }
 
+/* May we read the file, or go into the folder? The kernel is asked by doing it. */
+static bool
+may_use(const struct static_root *r, int fd, int dir, const char *name, bool folder)
+{
+        int tried = folder ? openat(fd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC) : open_beneath(r, dir, name, false, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+
+        if (tried >= 0)
+                close(tried);
+        return tried >= 0;
+}
+
 bool
 static_root_shows(const struct static_root *r, int dir, const char *name, struct stat *ret)
 {
@@ -407,7 +418,7 @@ static_root_shows(const struct static_root *r, int dir, const char *name, struct
         fd = open_beneath(r, dir, name, false, O_PATH); /* what it leads to, if it may be followed */
         if (fd < 0)
                 return false;
-        good = fstat(fd, ret) == 0 && (S_ISREG(ret->st_mode) || S_ISDIR(ret->st_mode));
+        good = fstat(fd, ret) == 0 && (S_ISREG(ret->st_mode) || S_ISDIR(ret->st_mode)) && may_use(r, fd, dir, name, S_ISDIR(ret->st_mode));
         close(fd);
         return good;
 }

@@ -97,6 +97,31 @@ START_TEST(json_is_whole)
 }
 END_TEST
 
+START_TEST(what_cannot_be_read_is_not_named)
+{
+        const char *text;
+        bool as_root = geteuid() == 0;
+
+        put_file("open.txt", 1);
+        put_file("shut.txt", 1);
+        ck_assert_int_eq(mkdir(at("in"), 0755), 0);
+        ck_assert_int_eq(mkdir(at("out"), 0755), 0);
+        ck_assert_int_eq(chmod(at("shut.txt"), 0), 0);
+        ck_assert_int_eq(chmod(at("out"), 0), 0);
+        ck_assert_int_eq(chmod(base, 0755), 0);
+        if (as_root)
+                ck_assert_int_eq(seteuid(65534), 0); /* nobody, with root's capabilities out of effect */
+        text = listed("/", true);
+        if (as_root)
+                ck_assert_int_eq(seteuid(0), 0);
+        ck_assert_int_eq(chmod(at("out"), 0755), 0);
+        ck_assert_ptr_nonnull(strstr(text, "\"open.txt\""));
+        ck_assert_ptr_nonnull(strstr(text, "\"in\""));
+        ck_assert_ptr_null(strstr(text, "\"shut.txt\""));
+        ck_assert_ptr_null(strstr(text, "\"out\""));
+}
+END_TEST
+
 START_TEST(names_are_text_in_html)
 {
         put_file("<script>&'\".txt", 1);
@@ -158,6 +183,7 @@ main(void)
         tcase_add_checked_fixture(t, setup, teardown);
         tcase_set_timeout(t, 60);
         tcase_add_test(t, json_is_whole);
+        tcase_add_test(t, what_cannot_be_read_is_not_named);
         tcase_add_test(t, names_are_text_in_html);
         LOOP(t, sizes_are_for_people, sizes);
         tcase_add_test(t, empty_and_endless_folders);
