@@ -12,6 +12,7 @@ import io
 import os
 import re
 from dataclasses import dataclass
+from encodings.aliases import aliases
 from typing import Any, BinaryIO, Iterable, Iterator, List, Optional, Tuple, Union
 from urllib.parse import parse_qsl
 
@@ -24,7 +25,7 @@ try:
 except ImportError:
     Form = None  # type: ignore[assignment,misc]
 
-__all__ = ["FormLimits", "UploadedFile", "parse_pairs", "read_form"]
+__all__ = ["FormLimits", "UploadedFile", "charset_of", "parse_pairs", "read_form"]
 
 URLENCODED = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
@@ -36,7 +37,8 @@ FILENAME_MAX = 200  # characters of a safe_name
 # from strangers.
 _CHARSETS = frozenset("utf-8 ascii iso8859-1 cp1252 iso8859-2 iso8859-3 iso8859-4 iso8859-5 iso8859-6 iso8859-7 iso8859-8 iso8859-10 iso8859-13 iso8859-14 iso8859-15 iso8859-16 "
                       "cp866 cp874 cp1250 cp1251 cp1253 cp1254 cp1255 cp1256 cp1257 cp1258 koi8-r koi8-u mac-roman mac-cyrillic gbk gb2312 gb18030 big5 big5hkscs euc_jp "
-                      "iso2022_jp shift_jis euc_kr utf-16-le utf-16-be".split())
+                      "iso2022_jp shift_jis euc_kr utf-16 utf-16-le utf-16-be".split())
+_LABELS = frozenset(aliases) | frozenset(re.sub("[-.]", "_", name) for name in _CHARSETS)
 
 
 @dataclass(frozen=True)
@@ -212,13 +214,18 @@ def _without_extension(kind: str, pieces: Iterable[bytes], limits: FormLimits) -
     return FormData(parse_pairs(body.decode("latin-1"), limits.fields), MultiDict())
 
 
+def charset_of(label: str) -> Optional[str]:
+    """Python's name of an encoding that a client named; None where it is none that browsers know. Labels that Python does not know itself never reach codecs.lookup:
+    it would look for a module of that name, and keep the name for ever when there is none."""
+    plain = re.sub(r"[-_. ]+", "_", label.strip().lower())
+    if plain not in _LABELS:
+        return None
+    name = codecs.lookup(plain).name
+    return name if name in _CHARSETS else None
+
+
 def _charset(label: bytes, default: str) -> str:
-    """Python's name of an encoding that a client named; the default where it is none that browsers know."""
-    try:
-        name = codecs.lookup(label.decode("ascii").strip().strip('"')).name
-    except (LookupError, ValueError):
-        return default
-    return name if name in _CHARSETS else default
+    return charset_of(label.decode("latin-1").strip().strip('"')) or default
 
 
 def _form_charset(fields: Iterable[Tuple[bytes, bytes]]) -> str:

@@ -49,7 +49,7 @@ class Native:
         try:
             number = raw.handler
             if number >= ERROR_HANDLER:
-                request = Request(raw)
+                request = Request(raw, None, self._app.form_limits)
                 self._answer(raw, request, self._app.handle_error(request, HTTPError(404 if number == NO_HANDLER else number - ERROR_HANDLER)))
                 return
             endpoint = self._endpoints[number]

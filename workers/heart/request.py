@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from .datastructures import Headers, MultiDict
 from .errors import Disconnected, HTTPError
-from .forms import MULTIPART, URLENCODED, FormData, FormLimits, UploadedFile, parse_pairs, read_form
+from .forms import MULTIPART, URLENCODED, FormData, FormLimits, UploadedFile, charset_of, parse_pairs, read_form
 
 __all__ = ["EnvironSource", "Request", "Source"]
 
@@ -61,7 +61,7 @@ class Request:
     cannot be read as what was asked for; both may simply be let through.   Source: RFC 9110 and 9112.
     """
 
-    __slots__ = ("_body", "_cookies", "_data", "_headers", "_query", "_source", "form_limits", "params", "state")
+    __slots__ = ("_begun", "_body", "_cookies", "_data", "_headers", "_query", "_source", "form_limits", "params", "state")
 
     def __init__(self, source: Source, params: Optional[Dict[str, Any]] = None, form_limits: FormLimits = FORM_LIMITS) -> None:
         self._source = source
@@ -72,6 +72,7 @@ class Request:
         self.state: Dict[str, Any] = {}
         """Free for hooks to leave something for the handler."""
         self._body: Optional[bytes] = None
+        self._begun: Optional[List[bytes]] = None  # what a urlencoded form that was refused had read by then: body has the rest to add
         self._headers: Optional[Headers] = None
         self._query: Optional[MultiDict[str]] = None
         self._data: Union[FormData, HTTPError, None] = None
@@ -173,9 +174,9 @@ class Request:
         RuntimeError when it was read as a multipart form before (in `async def` handlers a long one is, before they begin).
         """
         if self._body is None:
-            if self._data is not None:
+            if self._data is not None and self._begun is None:
                 raise RuntimeError("the body was read as a multipart form and is not kept; ask for body first, in a handler without async")
-            self._body = self._source.read()
+            self._body = b"".join(self._begun or ()) + self._source.read()
         return self._body
 
     @property
@@ -183,10 +184,13 @@ class Request:
         """The body decoded by the charset of Content-Type, UTF-8 without one. HTTPError 400 when it is not text in it."""
         match = re.search(r'charset="?([\w.:-]+)', self._source.header("content-type") or "", re.IGNORECASE)
         charset = match.group(1) if match else "utf-8"
+        codec = charset_of(charset)
         try:
-            return self.body.decode(charset)
-        except (UnicodeDecodeError, LookupError):
-            raise HTTPError(400, f"the body is not text in {charset}") from None
+            if codec is not None:
+                return self.body.decode(codec)
+        except UnicodeDecodeError:
+            pass
+        raise HTTPError(400, f"the body is not text in {charset}")
 
     def json(self) -> Any:
         """The body as JSON (RFC 8259), whatever its Content-Type. HTTPError 400 when it is not JSON."""
@@ -216,10 +220,11 @@ class Request:
                 pieces: Iterable[bytes] = (self._body,) if self._body is not None else self.chunks() if kind == MULTIPART else self._kept_chunks(kept)
                 try:
                     self._data = read_form(kind, self._source.header("content-type") or "", pieces, self.form_limits)
+                    if kept:
+                        self._body = b"".join(kept)
                 except HTTPError as error:
                     self._data = error
-                if kept:
-                    self._body = b"".join(kept)
+                    self._begun = kept if kind == URLENCODED else None
             elif self.body:
                 raise HTTPError(415, f"a form must come as {URLENCODED} or {MULTIPART}")
             else:

@@ -81,6 +81,25 @@ class Fields(unittest.TestCase):
         named = request(body(part('name="_charset_"', b"iso-8859-1"), b'--b\r\nContent-Disposition: form-data; name="\xe9"; filename="\xe8"\r\n\r\nx\r\n'))
         self.assertEqual([(key, upload.filename) for key, upload in named.files.pairs()], [("é", "è")])
 
+    def test_labels_of_strangers_are_not_kept(self) -> None:
+        """The codecs of Python remember every name that they were asked for and did not know."""
+        import encodings
+
+        before = len(encodings._cache)  # type: ignore[attr-defined]
+        for n in range(50):
+            request(body(part('name="a"', b"1", f"Content-Type: text/plain; charset=none{n}"), part('name="_charset_"', f"none{n}".encode()))).form
+            self.assertRaises(HTTPError, lambda: request(b"1", f"text/plain; charset=none{n}").text)
+        self.assertLessEqual(len(encodings._cache), before + 1)  # type: ignore[attr-defined]
+
+    def test_text(self) -> None:
+        for label, raw, text in (("", "é".encode(), "é"), ("; charset=ISO-8859-1", b"\xe9", "é"), ('; charset="utf-16"', "é".encode("utf-16"), "é"), ("; charset=utf-8", b"\xff", None),
+                                 ("; charset=punycode", b"a-", None), ("; charset=hex", b"61", None)):
+            with self.subTest(label=label):
+                if text is not None:
+                    self.assertEqual(request(raw, "text/plain" + label).text, text)
+                else:
+                    self.assertRaises(HTTPError, lambda: request(raw, "text/plain" + label).text)
+
     def test_hostile_forms_are_400(self) -> None:
         good = part('name="a"', b"1")
         for content_type, content in ((TYPE, good), (TYPE, b""), (TYPE, b"--b\r\n\r\nx\r\n--b--"), ("multipart/form-data", body(good)), ("multipart/form-data; boundary=" + "b" * 71, body(good)),
@@ -104,6 +123,10 @@ class Fields(unittest.TestCase):
         made = request(body(part('name="a"', b"1")))
         self.assertEqual(made.body, body(part('name="a"', b"1")))
         self.assertEqual(made.form["a"], "1")
+        long = b"&".join(b"a=%d" % n for n in range(30_000))
+        made = request(long, URLENCODED)
+        self.assertRaises(HTTPError, lambda: made.form)
+        self.assertEqual(made.body, long, "all of it, though the form was given up at its thousandth field")
 
 
 class Limits(unittest.TestCase):
