@@ -139,7 +139,7 @@ add_part(struct auth_cache *c, const struct request *r, const char *by)
         else if (strncmp(by, "cookie:", 7) == 0)
                 add_cookie(c, r, span_of(by + 7));
         else if (strcmp(by, "query") == 0)
-                auth_cache_key_add(c, (struct span){ request_bytes(r) + r->head.query_off, r->head.query_len });
+                auth_cache_key_add(c, request_query(r)); /* what the function sees: a rewrite may have made it of the path */
         else if (strcmp(by, "path") == 0)
                 auth_cache_key_add(c, r->path);
         else if (strcmp(by, "host") == 0)
