@@ -93,7 +93,7 @@ access_build(struct generation *g, const struct route *route, struct diags *d, c
 bool
 access_allows(const struct access *a, const struct in6_addr *client)
 {
-        int value = netset_find(a->nets, client);
+        int value = client != NULL ? netset_find(a->nets, client) : NETSET_NONE;
 
         return value == NETSET_NONE ? a->others : value == 1;
 }
@@ -101,7 +101,7 @@ access_allows(const struct access *a, const struct in6_addr *client)
 enum gate_verdict
 access_gate(struct request *r)
 {
-        if (access_allows(r->policy->access, &r->client))
+        if (access_allows(r->policy->access, r->client_hidden ? NULL : &r->client))
                 return GATE_PASS;
         board_add(r->conn->loop->board, C_access_refused, 1);
         request_fail(r, 403, false);

@@ -11,7 +11,8 @@ struct access;
 
 /* See policy.h. */
 int access_build(struct generation *g, const struct route *route, struct diags *d, const struct access **ret);
-bool access_allows(const struct access *a, const struct in6_addr *client); /* all zero: a client without an address */
+/* client all zero: it came through a unix socket; NULL: nobody knows who it is, and it is in no network. */
+bool access_allows(const struct access *a, const struct in6_addr *client);
 enum gate_verdict access_gate(struct request *r);
 
 #endif

@@ -110,11 +110,12 @@ believe(struct request *r, const struct hop *hop)
 static void
 believe_address(struct request *r, const struct hop *hop)
 {
-        r->client_known = hop->known;
+        r->client_known = hop->known && !IN6_IS_ADDR_UNSPECIFIED(&hop->from);
+        r->client_hidden = !r->client_known;
         memset(&r->client, 0, sizeof(r->client));
-        if (hop->known)
+        if (r->client_known)
                 r->client = hop->from;
-        r->client_port = hop->known ? hop->port : 0;
+        r->client_port = r->client_known ? hop->port : 0;
 }
 
 static int
@@ -180,5 +181,5 @@ client_text(const struct request *r, char *out, size_t room)
         if (r->client_known)
                 address_text(&r->client, out, room);
         else
-                snprintf(out, room, r->conn->peer.ss_family == AF_UNIX ? "unix:" : "unknown"); /* RFC 7239, 6.2: a proxy would not or could not say */
+                snprintf(out, room, r->client_hidden ? "unknown" : "unix:"); /* RFC 7239, 6.2: a proxy would not or could not say */
 }

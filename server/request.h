@@ -56,7 +56,7 @@ struct request {
         const struct conf_limits *limits;  /* of the listener, in the pinned generation */
         const struct policy *policy;       /* of the route, else the default; from request_begin on */
         uint8_t gate;                      /* the gate it stands at (gates.h) */
-        struct span path, host;            /* decoded path and host name; in path_buf, host_buf or the input buffer */
+        struct span path, host;            /* decoded path and host name; in path_buf or path_small, and host_buf */
         struct span new_query;             /* a rewrite gave it, behind path; .ptr NULL: the client's own counts */
         uint8_t rewrites;
         uint16_t refusal;                  /* request_match_as: the status that a failed rewrite comes to; 0: none failed */
@@ -69,6 +69,7 @@ struct request {
         struct request *wait_next, *wait_prev;
         uint64_t wait_deadline_ms;
         bool client_known;                 /* it has an address */
+        bool client_hidden;                /* it has none since a trusted proxy would or could not say who it is: no unix socket either */
         bool https;                        /* how it came to the first server that we believe */
         uint16_t forwarded_host_len;       /* 0: Host is believed; else forwarded_host is */
         struct span user;                  /* who logged in (auth_basic.c), in the generation; .len 0: nobody */
@@ -167,6 +168,8 @@ int request_to_app(struct request *r, struct span name, struct span value);
 
 /* As if this were its method: finds route and policy, through rewrites. ROUTER_FAILED: `refusal`, or a regex that hit its limit. */
 enum router_verdict request_match_as(struct request *r, uint32_t method);
+/* As if nothing had been matched: path and query are the client's again. 0 or -ENOMEM. */
+int request_unmatch(struct request *r);
 /* rewrite.c: puts what its route says in the place of path and query. 0; -status: it cannot be. */
 int rewrite_apply(struct request *r);
 

@@ -41,6 +41,7 @@ struct vars_source {
         struct span user;                   /* who logged in; .len 0: nobody */
         bool https;
         struct in6_addr client;             /* v4-mapped; all zero: none */
+        bool client_hidden;                 /* ... and nobody knows who it is */
         uint16_t port;                      /* of the listener */
         uint64_t request_id;
         unsigned status;                    /* 0: none yet */

@@ -333,7 +333,7 @@ client(const struct vars_source *s, char *room, size_t room_len)
         static const struct in6_addr none;
 
         if (memcmp(&s->client, &none, sizeof(none)) == 0)
-                return SPAN_LIT("unix:");
+                return s->client_hidden ? SPAN_LIT("unknown") : SPAN_LIT("unix:");
         address_text(&s->client, room, room_len);
         return span_of(room);
 }

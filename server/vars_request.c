@@ -20,7 +20,7 @@ vars_of_request(struct request *r, unsigned status, struct vars_source *ret)
         const struct http_head *h = &r->head;
         const char *base = request_bytes(r);
 
-        *ret = (struct vars_source){ .match = &r->match, .path = r->path, .host = r->host, .user = r->user, .https = r->https, .client = r->client, .port = conn_local(r->conn)->port,
+        *ret = (struct vars_source){ .match = &r->match, .path = r->path, .host = r->host, .user = r->user, .https = r->https, .client = r->client, .client_hidden = r->client_hidden, .port = conn_local(r->conn)->port,
                                      .request_id = r->id, .status = status };
         if (r->head_len == 0)
                 return; /* refused before its head was whole */
