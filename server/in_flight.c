@@ -22,7 +22,7 @@ struct limit {
 
 struct in_flight {
         struct limit *own;           /* of the route; NULL: none */
-        struct limit **listeners;    /* by index, what counts for all; NULL: the route is exempt */
+        struct limit **listeners;    /* by index, what counts for all; behind the last, of listeners that are gone. NULL: the route is exempt */
 };
 
 /* Those that wait at one limiter, in the order in which they came. */
@@ -102,12 +102,13 @@ static int
 build_all(struct generation *g, struct limit ***ret)
 {
         const struct conf *c = &g->conf;
-        struct limit *all = arena_alloc(g->arena, sizeof(*all)), **listeners = arena_alloc(g->arena, c->listeners.count * sizeof(*listeners));
+        struct limit *all = arena_alloc(g->arena, sizeof(*all)), **listeners = arena_alloc(g->arena, (c->listeners.count + 1) * sizeof(*listeners));
         bool any = c->limits.in_flight > 0;
 
         if (all == NULL || listeners == NULL)
                 return -ENOMEM;
         *all = (struct limit){ .identity = identity_of_all(), .most = c->limits.in_flight };
+        listeners[c->listeners.count] = all;
         for (size_t i = 0; i < c->listeners.count; i++) {
                 const struct conf_listener *l = conf_listener_at(c, i);
 
@@ -187,13 +188,13 @@ static struct limit *
 limit_of_listener(const struct request *r, const struct in_flight *f)
 {
         const struct conf *c = request_conf(r);
+        size_t i = 0;
 
         if (f->listeners == NULL)
                 return NULL;
-        for (size_t i = 0; i < c->listeners.count; i++)
-                if (r->limits == &conf_listener_at(c, i)->limits)
-                        return f->listeners[i]->most > 0 ? f->listeners[i] : NULL;
-        return NULL;
+        while (i < c->listeners.count && r->limits != &conf_listener_at(c, i)->limits)
+                i++;
+        return f->listeners[i]->most > 0 ? f->listeners[i] : NULL;
 }
 
 static void
