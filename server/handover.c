@@ -398,6 +398,8 @@ go_by_name(struct request *r)
 void
 handover_go(struct request *r)
 {
+        if (r->body == BODY_STATE_STREAMING) /* who read it has said all: the rest is nobody's, and a slow client is no reason to cut the file off */
+                r->body = r->body_ended ? BODY_STATE_NONE : BODY_STATE_DISCARDING;
         if (r->handover->path_len == 0)
                 refuse(r, "not a path");
         else if (r->handover->by_route)

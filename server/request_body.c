@@ -303,7 +303,7 @@ request_body_late(struct request *r)
         if (r->body_ended || r->body == BODY_STATE_NONE)
                 return;
         if (waits_for_client(r) && (r->body_wire - r->rate_bytes) * 1000 < rate * ms) {
-                if (r->answer == ANSWER_COMPLETE) {
+                if (r->body == BODY_STATE_DISCARDING) { /* nobody is waiting for it: its answer goes on, the connection ends behind it */
                         r->keep_alive = false;
                         r->body = BODY_STATE_NONE;
                 } else {
