@@ -236,9 +236,10 @@ cors_preflight(struct request *r)
                 return false;
         /* The route that the request itself would take; its policy is the answer's. */
         if (request_match_as(r, router_method_bit(ask.method)) != ROUTER_FOUND || (c = cors_of(r)) == NULL) {
-                r->route = NULL;
-                r->policy = r->lg->g->policy_default;
-                return false;
+                if (request_unmatch(r) == 0)
+                        return false;
+                request_fail(r, 500, true);
+                return true;
         }
         ask.headers = field_of(r, SPAN_LIT("access-control-request-headers"));
         ask.private_network = span_is(field_of(r, SPAN_LIT("access-control-request-private-network")), SPAN_LIT("true"));

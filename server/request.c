@@ -258,6 +258,14 @@ request_query(const struct request *r)
         return r->new_query.ptr != NULL ? r->new_query : (struct span){ request_bytes(r) + r->head.query_off, r->head.query_len };
 }
 
+/* The matched route's settings hold from here on. */
+static void
+take_route(struct request *r)
+{
+        r->route = &r->lg->g->routes[r->match.route];
+        r->policy = r->lg->g->policies[r->match.route];
+}
+
 /* Where the request came from and how, for the conditions of routes. */
 static enum router_verdict
 match(struct request *r, uint32_t method)
@@ -272,6 +280,21 @@ match(struct request *r, uint32_t method)
         return router_match(r->lg->g->router, r->conn->loop->scratch, &q, &r->match);
 }
 
+int
+request_unmatch(struct request *r)
+{
+        r->route = NULL;
+        r->policy = r->lg->g->policy_default;
+        r->match.param_count = 0;
+        if (r->rewrites == 0)
+                return 0;
+        r->rewrites = 0;
+        r->new_query = (struct span){ NULL, 0 };
+        free(r->path_buf);
+        r->path_buf = NULL;
+        return take_path(r);
+}
+
 enum router_verdict
 request_match_as(struct request *r, uint32_t method)
 {
@@ -284,8 +307,7 @@ request_match_as(struct request *r, uint32_t method)
                         v = ROUTER_FOUND; /* the client knows nothing of this path, and is not sent to it */
                 if (v != ROUTER_FOUND)
                         return v;
-                r->route = &r->lg->g->routes[r->match.route];
-                r->policy = r->lg->g->policies[r->match.route];
+                take_route(r);
                 if (r->route->action != ROUTE_REWRITE)
                         return v;
                 e = rewrite_apply(r);
@@ -303,12 +325,10 @@ take_policy_of_path(struct request *r)
         struct router_match asked = r->match;
         uint32_t method = asked.allow & ~(uint32_t)M_OPTIONS;
 
-        if (method != 0 && match(r, method & -method) == ROUTER_FOUND) {
-                r->route = &r->lg->g->routes[r->match.route];
-                r->policy = r->lg->g->policies[r->match.route];
-        } else {
+        if (method != 0 && match(r, method & -method) == ROUTER_FOUND)
+                take_route(r);
+        else
                 r->match = asked;
-        }
         r->match.allow = asked.allow;
 }
 
@@ -329,7 +349,8 @@ request_begin(struct request *r)
         }
         if (r->head.path_len == 1 && request_bytes(r)[r->head.path_off] == '*') { /* OPTIONS *: about the server (RFC 9110, 9.3.7) */
                 r->match.allow = M_ANY & ~(uint32_t)M_OTHER;
-                dispatch_method(r);
+                if (gates_admit(r))
+                        dispatch_method(r);
                 return;
         }
         e = take_path(r);
@@ -346,6 +367,8 @@ request_begin(struct request *r)
         verdict = request_match_as(r, r->head.method);
         if (verdict == ROUTER_METHOD)
                 take_policy_of_path(r);
+        if (verdict == ROUTER_SLASH)
+                take_route(r); /* who may not have it is not told how it is spelled, and who may is sent there as from the route itself */
         if (verdict != ROUTER_FOUND && !gates_admit(r)) /* what there is to be had is not said to who may have none of it */
                 return;
         switch (verdict) {
@@ -355,7 +378,6 @@ request_begin(struct request *r)
                 dispatch_method(r);
                 return;
         case ROUTER_SLASH:
-                r->route = &r->lg->g->routes[r->match.route]; /* for the access log */
                 dispatch_slash(r);
                 return;
         case ROUTER_NOT_FOUND:
@@ -440,8 +462,8 @@ request_fail_with(struct request *r, unsigned status, bool fatal, struct span ex
         if (fatal || r->expect_continue || !stays_open(r)) {
                 r->keep_alive = false;
                 r->body = BODY_STATE_NONE;
-        } else if (!r->body_ended) {
-                r->body = BODY_STATE_DISCARDING;
+        } else { /* one that was gathered whole is nobody's any more: an app may yet be asked for a page, and meanwhile it must not be handed over */
+                r->body = r->body_ended ? BODY_STATE_NONE : BODY_STATE_DISCARDING;
         }
         if (error_pages_answer(r, &status, &extra))
                 return;
@@ -601,7 +623,7 @@ request_step(struct request *r)
 {
         bool over;
 
-        if (r->waits_at != 0 && !in_flight_again(r))
+        if (r->waits_at != 0 && (!in_flight_again(r) || r->broken))
                 return false;
         switch (r->body) {
         case BODY_STATE_BUFFERING:
