@@ -107,7 +107,7 @@ class Left(Case):
             server.write("go", "")
             self.assertEqual(first.response().text, "app got 0")
             self.assertTrue(second.is_closed())
-            self.assertEqual([server.counter(name) for name in ("python_requests", "python_abandoned")], [1, 1])
+            self.assertEqual([server.counter(name) for name in ("python_requests", "python_abandoned", "in_flight_waited")], [1, 1, 1])
 
     def test_a_listener_that_is_gone_counts_like_the_others(self) -> None:
         config = ("workers: {processes: 1, loops: 1}\nlimits: {in_flight: 1}\nqueue: {timeout: 60s}\napps: {app: {wsgi: app, processes: 1, threads: 4}}\n"
