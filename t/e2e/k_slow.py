@@ -364,6 +364,46 @@ routes: [{{path: "/{{rest:path}}", app: app}}]
         harness.until("nothing is kept", lambda: server.counter("spool_closed") == 10)
         self.assertEqual(server.get("/list?20").body, pattern(20))
 
+    def test_async_streams_wait_each_for_its_own_client(self) -> None:
+        """Forty clients that do not read take nothing from the forty-first: what waits for a client has a thread of its own, however few processors there are."""
+        app = """
+from heart import App
+app = App()
+
+@app.get("/endless")
+async def endless():
+    async def pieces():
+        while True:
+            yield b"x" * 60000
+    return pieces()
+
+@app.get("/short")
+async def short():
+    async def pieces():
+        for n in range(3):
+            yield f"{n};"
+    return pieces()
+
+@app.post("/sum")
+async def sum_up(request):
+    return str(len(request.body))
+"""
+        server = self.serve("""
+workers: {processes: 1}
+limits: {answer_buffer: 0, send_timeout: 60s}
+apps: {app: {heart: "app:app", processes: 1}}
+routes: [{path: "/{rest:path}", app: app, body_buffer: 0}]
+""", {"app.py": app})
+        clients = [self.ask(server, "/endless") for _ in range(40)]
+        for client in clients:
+            self.assertEqual(client.head().status, 200)
+        with server.client() as c:
+            self.assertEqual(c.get("/short").text, "0;1;2;")
+            self.assertEqual(c.request("POST", "/sum", (), b"x" * 300_000).text, "300000")
+        for client in clients:
+            client.close()
+        harness.until("all have ended", lambda: server.status()["slots_in_use"] == 0)
+
     def test_memory(self) -> None:
         server = self.kept()
         clients = [self.ask(server, f"/stream?{self.COUNT}") for _ in range(20)]

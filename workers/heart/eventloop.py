@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import Any, Awaitable, Optional, Set, cast
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Awaitable, Callable, Optional, Set, cast
 
 from ._ring import Request as RingRequest
 from .app import App, Endpoint
@@ -29,6 +30,8 @@ class EventLoop:
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
+        # One for each coroutine that may wait for its client, so that slow clients take nothing from others; asyncio's own are few, and the app's. Made as they are needed.
+        self._helpers = ThreadPoolExecutor(ASYNC_IN_FLIGHT, "heart-wait")
         self._changed = threading.Condition()
         self._running = 0  # guarded by _changed
         self._tasks: Set[asyncio.Task[None]] = set()  # the loop's thread only; a task that nothing refers to may vanish
@@ -53,13 +56,12 @@ class EventLoop:
         task.add_done_callback(self._ended)
 
     async def _run(self, app: App, raw: RingRequest, endpoint: Endpoint) -> None:
-        loop = asyncio.get_running_loop()
         try:
             request = Request(raw, None, app.form_limits)
             try:
                 if raw.streamed:  # a slow upload must not hold the event loop
-                    await loop.run_in_executor(None, request.read_ahead)
-                await _send_async(raw, await app.handle_async(request, endpoint.call))
+                    await self._wait(request.read_ahead)
+                await self._send(raw, await app.handle_async(request, endpoint.call))
             finally:
                 request.close()
         except Disconnected:
@@ -68,6 +70,40 @@ class EventLoop:
             give_up(raw, error)
             if isinstance(error, asyncio.CancelledError):
                 raise
+
+    async def _send(self, raw: RingRequest, response: Response) -> None:
+        """On the event loop: whatever might have to wait for the client does so on a helper thread."""
+        body = response.body
+        if type(response) is PlainError:
+            raw.abort(response.status)
+            return
+        if isinstance(body, bytes):
+            if len(body) <= INLINE_BYTES:
+                raw.respond(response.status, framing(response)[0], body)
+            else:
+                await self._wait(raw.respond, response.status, framing(response)[0], body)
+            return
+        if not hasattr(body, "__aiter__"):
+            await self._wait(send, raw, response)
+            return
+        try:
+            if raw.method != "HEAD":
+                async for piece in cast(Any, body):
+                    data = encoded(piece)
+                    if not raw.started:
+                        raw.start(response.status, *framing(response))
+                    if data:
+                        await self._wait(raw.write, data)
+            if not raw.started:
+                raw.start(response.status, *framing(response))
+            raw.finish()
+        finally:
+            close = getattr(body, "aclose", None)
+            if close is not None:
+                await close()
+
+    def _wait(self, function: Callable[..., Any], *arguments: Any) -> Awaitable[Any]:
+        return self._loop.run_in_executor(self._helpers, function, *arguments)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -93,36 +129,3 @@ class EventLoop:
         for task in self._tasks:
             task.cancel()
         self._loop.call_soon(self._loop.stop)
-
-
-async def _send_async(raw: RingRequest, response: Response) -> None:
-    """On the event loop: whatever might have to wait for the client does so on a helper thread."""
-    body = response.body
-    wait = asyncio.get_running_loop().run_in_executor
-    if type(response) is PlainError:
-        raw.abort(response.status)
-        return
-    if isinstance(body, bytes):
-        if len(body) <= INLINE_BYTES:
-            raw.respond(response.status, framing(response)[0], body)
-        else:
-            await wait(None, raw.respond, response.status, framing(response)[0], body)
-        return
-    if not hasattr(body, "__aiter__"):
-        await wait(None, send, raw, response)
-        return
-    try:
-        if raw.method != "HEAD":
-            async for piece in cast(Any, body):
-                data = encoded(piece)
-                if not raw.started:
-                    raw.start(response.status, *framing(response))
-                if data:
-                    await wait(None, raw.write, data)
-        if not raw.started:
-            raw.start(response.status, *framing(response))
-        raw.finish()
-    finally:
-        close = getattr(body, "aclose", None)
-        if close is not None:
-            await close()
