@@ -34,7 +34,7 @@ class File(Response):
     read by its workers; anything else, names with ".." or below a folder that begins with a dot among it, is answered 404. Nothing is opened before the answer is sent.
     content_type: default by the name's end.   filename: the browser saves it under this name; with inline=True it may show it instead.
     cache: seconds (or a timedelta) for which clients may keep it without asking.   headers: more of them; ETag and Last-Modified are the file's own.
-    status: 200 answers ranges and conditions (206, 304, 412, 416); with another, such as 404 for a page about it, the file is sent whole.
+    status: 200 answers ranges and conditions (206, 304, 412, 416); with another, such as 404 for a page about it, the file is sent whole; with 204, 205 and 304 nothing is.
     """
 
     __slots__ = ("path",)
@@ -83,6 +83,8 @@ class Validators(NamedTuple):
 
 def file_answer(method: str, headers: Fields, file: File) -> Response:
     """The file as an ordinary Response: its body is an iterator that closes what it reads. Raises HTTPError(404) for what is no file."""
+    if file.status in (204, 205, 304):  # as server/answer.c has it
+        return Response(None, file.status, file.headers.raw)
     parts = file.path.split("/")
     if ".." in parts:
         raise HTTPError(404)

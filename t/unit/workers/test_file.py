@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from heart import File
-from heart.file import Validators, check_conditions, disposition, if_range_holds, parse_ranges
+from heart.file import Validators, check_conditions, disposition, file_answer, if_range_holds, parse_ranges
 
 SIXTEEN = ",".join(f"{i * 2}-{i * 2}" for i in range(16))
 RANGES = (
@@ -48,6 +48,11 @@ class Files(unittest.TestCase):
         for field, now, expected in (('"tag"', 0, True), ('W/"tag"', 0, False), ('"x"', 0, False), (SAME, 1, True), (SAME, 0, False), (AFTER, 9, False), ("x", 9, False)):
             self.assertEqual(if_range_holds({"if-range": field}, VALID._replace(now=VALID.modified + now)), expected, field)
         self.assertTrue(if_range_holds({}, VALID))
+
+    def test_statuses_without_a_body(self) -> None:
+        for status in (204, 205, 304):
+            response = file_answer("GET", {}, File(__file__, status=status, headers={"X-App": "yes"}))
+            self.assertEqual((response.status, response.body, response.headers.raw), (status, b"", [("X-App", "yes")]))
 
     def test_disposition(self) -> None:
         for name, expected in (("a.txt", 'attachment; filename="a.txt"'), ("../../etc/passwd", 'attachment; filename="passwd"'), ("a\r\nX: y", 'attachment; filename="aX: y"'),
