@@ -37,6 +37,10 @@ PATIENCE_S = 60.0 if SANITIZED else 20.0  # how long an event may take before a 
 TEST_S = 300 if SANITIZED else 120  # one test, at most
 
 
+CODINGS = [coding for coding in ("gzip", "br", "zstd")  # that heartd was built with
+           if coding in subprocess.run([HEARTD, "-V"], stdout=subprocess.PIPE, universal_newlines=True).stdout.partition("compression:")[2].split()]
+
+
 def until(what: str, look: Callable[[], Any], timeout_s: float = PATIENCE_S) -> Any:
     """Ask again and again, for what nobody announces. Returns the first true answer; AssertionError without one."""
     end = time.monotonic() + timeout_s
@@ -50,6 +54,7 @@ def until(what: str, look: Callable[[], Any], timeout_s: float = PATIENCE_S) -> 
 
 
 _given: set = set()
+
 
 
 def free_port() -> int:

@@ -11,7 +11,9 @@ PAGE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
+<link rel="stylesheet" href="/style.css">
 <title>Upload</title>
+<h1>Upload</h1>
 <form method="post" enctype="multipart/form-data">
 <p><label>A note <input name="note"></label>
 <p><label>Files <input type="file" name="files" multiple></label>

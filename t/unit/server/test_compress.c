@@ -195,7 +195,7 @@ END_TEST
 START_TEST(short_replies_stay_ready)
 {
         static const struct compress c = { .min = 10, .types = &compress_types_usual };
-        struct route r = { .action = ROUTE_RESPOND, .respond = { 200, "text/plain", "0123456789" } };
+        struct route r = { .action = ROUTE_RESPOND, .respond = { .status = 200, .type = "text/plain", .body = "0123456789" } };
 
         ck_assert(compress_fits_reply(&c, &r));
         ck_assert(!compress_fits_reply(NULL, &r));
