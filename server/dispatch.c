@@ -158,14 +158,11 @@ send_elsewhere(struct request *r, unsigned status, struct span to)
 
 /* Made of the decoded path: what was spelled with dot segments or odd escapes comes to its one spelling at once, and "//host/%2e%2e/x" leads to no host.
  * A path that begins with "//" would be taken for a host: "/.//" is the same path and no host (RFC 3986, 4.2). */
-void
-dispatch_slash(struct request *r)
+static void
+send_to_slash(struct request *r, char *path, size_t len, struct span query)
 {
         struct router_match m = { .param_count = 1, .params = { { .name = SPAN_LIT("path"), .type = RT_PATH } } };
-        char *path = (char *)(uintptr_t)r->path.ptr; /* ours: path_small or path_buf, both with room for one byte more (take_path) */
-        size_t len = r->path.len;
         bool hosts = len > 1 && path[1] == '/';
-        struct span query = request_query(r);
         char to[LOCATION_MAX];
         long n;
 
@@ -185,6 +182,27 @@ dispatch_slash(struct request *r)
                 n += (long)query.len;
         }
         send_elsewhere(r, 308, (struct span){ to, (size_t)n });
+}
+
+void
+dispatch_slash(struct request *r)
+{
+        struct span raw = { request_bytes(r) + r->head.path_off, r->head.path_len }, path;
+        char own[LOCATION_MAX];
+
+        if (r->rewrites == 0) { /* the bytes are ours: path_small or path_buf, both with room for one byte more (take_path) */
+                send_to_slash(r, (char *)(uintptr_t)r->path.ptr, r->path.len, request_query(r));
+                return;
+        }
+        /* A folder behind a rewrite: the client knows nothing of that path, and is sent to its own with a slash. */
+        if (raw.len + 1 > sizeof(own) || router_decode(raw, own, &path) < 0) {
+                request_fail(r, 414, false);
+        } else if (path.ptr[path.len - 1] == '/') {
+                request_fail(r, 404, false); /* the rewrite took the slash away */
+        } else {
+                memmove(own, path.ptr, path.len);
+                send_to_slash(r, own, path.len, (struct span){ request_bytes(r) + r->head.query_off, r->head.query_len });
+        }
 }
 
 /* ---- the others ------------------------------------------------------------------------------------------------------------ */
@@ -330,6 +348,8 @@ dispatch_again(struct request *r)
             (r->head.method & (M_GET | M_HEAD | M_OPTIONS | M_PUT | M_DELETE)) == 0)
                 return false;
         r->retried = true;
+        free(r->handover); /* what the first one had begun to say */
+        r->handover = NULL;
         board_add(r->conn->loop->board, C_python_retried, 1);
         log_info("request %llu: its pyworker died: given to another", (unsigned long long)r->id);
         dispatch_python(r);

@@ -40,6 +40,15 @@ def application(environ, start_response):
     start_response("200 OK", [("X-Sendfile", os.path.abspath("large"))])
     return []
 """
+DIES = """
+import os
+def application(environ, start_response):
+    start_response("200 OK", [("X-Sendfile", os.path.abspath("file"))])
+    yield b"x"
+    if not os.path.exists("died"):
+        open("died", "w").close()
+        os.kill(os.getpid(), 9)
+"""
 CHECK = """
 calls = 0
 def check(request):
@@ -137,6 +146,13 @@ class Unread(Case):
             self.assertTrue(client.is_closed(), "the rest of the body will not be waited for")
 
 
+class Again(Case):
+    def test_who_died_after_naming_a_file(self) -> None:
+        server = self.serve("apps: {app: {wsgi: app, processes: 2}}\nroutes: [{path: /app, app: app, retry: idempotent}]\n", {"app.py": DIES, "file": "the file"})
+        self.assertEqual(server.get("/app").text, "the file")
+        self.assertEqual(server.counter("python_retried"), 1)
+
+
 class Rewrites(Case):
     def test_a_query_out_of_the_path_counts_for_what_is_remembered(self) -> None:
         server = self.serve("workers: {processes: 1, loops: 1}\napps: {python: {processes: 1}}\nroutes:\n"
@@ -156,6 +172,15 @@ class Rewrites(Case):
 
 
 class Slashes(Case):
+    def test_a_folder_behind_a_rewrite(self) -> None:
+        server = self.serve('routes:\n  - {path: "/site/{file:path}", static: {root: "@DIR@/site"}}\n  - {path: "/docs/{rest:path}", rewrite: "/site/{rest}?v=2"}\n'
+                            '  - {path: "/bare/{name}/", rewrite: "/site/{name}"}\n', {"site/a b/index.html": "index"})
+        for target, location in (("/site/a%20b?x", "/site/a%20b/?x"), ("/docs/a%20b?x=1", "/docs/a%20b/?x=1"), ("/docs/x/../a%20b", "/docs/a%20b/")):
+            answer = server.get(target)
+            self.assertEqual((answer.status, answer.header("location")), (308, location), target)
+        self.assertEqual(server.get("/docs/a%20b/").text, "index")
+        self.assertEqual(server.get("/bare/a%20b/").status, 404)
+
     def test_the_way_to_the_other_spelling_has_the_routes_policy(self) -> None:
         server = self.serve("trailing_slash: redirect\ntrusted_proxies: [127.0.0.1]\naccess: {allow: [10.0.0.0/8]}\nroutes:\n"
                             "  - {path: /open, respond: {body: open}, access: {deny: []}, cors: {origins: ['*']}}\n"
