@@ -312,15 +312,15 @@ lane_remove(struct loop *loop, uint32_t pool_id)
 
         if (l == NULL)
                 return;
+        for (pp = &loop->lanes; *pp != l; pp = &(*pp)->next)
+                ;
+        *pp = l->next; /* first: nobody who fails now may ask it for an error page */
         for (uint32_t i = 0; i < l->slot_count; i++) {
                 if (!l->slots[i].used)
                         continue;
                 fail_slot(l, &l->slots[i], false);
                 lane_slot_free(l, &l->slots[i]);
         }
-        for (pp = &loop->lanes; *pp != l; pp = &(*pp)->next)
-                ;
-        *pp = l->next;
         lane_free(l);
 }
 
