@@ -487,6 +487,23 @@ step_idle(struct conn *c)
         return WAIT;
 }
 
+/* The client broke off in the middle of a request (or after a line feed too much), and nothing of an answer to it is on its way. What it had asked before is answered all the same. */
+static enum next
+leave_request(struct conn *c)
+{
+        struct request *r = c->request;
+
+        if (c->hup || out_len(&c->out) == 0 || r->answer != ANSWER_WAITING || r->pending)
+                return CLOSE;
+        request_abandon(r);
+        request_free(r);
+        c->request = NULL;
+        c->in_start = c->in_end = 0;
+        conn_enter(c, CONN_FLUSH);
+        c->deadline_ms = c->loop->now_ms + conn_limits(c)->keep_alive.timeout_ms;
+        return GO_ON;
+}
+
 static enum next
 step_head(struct conn *c)
 {
@@ -499,7 +516,7 @@ step_head(struct conn *c)
                 if (r != 0)
                         break;
                 if (c->eof || c->hup)
-                        return CLOSE;
+                        return leave_request(c);
                 r = c->readable ? conn_fill(c) : 0;
                 if (r < 0)
                         return CLOSE;
@@ -551,7 +568,7 @@ step_request(struct conn *c)
                         return GO_ON;
                 }
                 if (c->request->broken)
-                        return CLOSE;
+                        return leave_request(c);
                 r = flush(c);
                 if (r < 0 || c->hup)
                         return CLOSE;

@@ -153,6 +153,17 @@ routes:
         for sock, _ in rows:
             sock.close()
 
+    def test_half_a_request_behind_whole_ones(self) -> None:
+        """A client that has said all, and a byte too much or half a request more: what was whole is answered."""
+        for tail in (b"", b"\r\n", b"\r", b"GET", get("/fixed/4")[:-1], b"POST /slow/4 HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf"):
+            for row, bodies in ((get("/fixed/1"), [b"fixed\n"]), (get("/slow/1"), [b"python 1"]), (get("/quick/1") + get("/site/big.bin"), [b"python 1", BIG]),
+                                (get("/fixed/1") + b"POST /slow/2 HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody", [b"fixed\n", b"python 2body"])):
+                with self.subTest(row=row, tail=tail), self.server.client() as c:
+                    c.send(row + tail)
+                    c.sock.shutdown(socket.SHUT_WR)
+                    self.assertEqual([c.response().body for _ in bodies], bodies)
+                    self.assertTrue(c.is_closed())
+
     def test_a_client_that_leaves_half_way(self) -> None:
         for _ in range(20):
             with self.server.client() as c:
