@@ -146,7 +146,17 @@ decode(struct span in, char *out)
         return n;
 }
 
-/* X-Accel-Redirect is a path of the route table, read as a client's would be, without its query; X-Sendfile a name of the disk. */
+static bool
+leads_up(struct span path)
+{
+        for (size_t i = 0; i + 1 < path.len; i++)
+                if (path.ptr[i] == '.' && path.ptr[i + 1] == '.' && (i == 0 || path.ptr[i - 1] == '/') && (i + 2 == path.len || path.ptr[i + 2] == '/'))
+                        return true;
+        return false;
+}
+
+/* X-Accel-Redirect is a path of the route table, read as a client's would be, without its query; X-Sendfile a name of the disk. ".." is undone in neither: where an
+ * app adds a stranger's words to a path, it would lead out of where the app meant it to end. */
 static int
 take_path(struct handover *h, struct span value)
 {
@@ -159,7 +169,7 @@ take_path(struct handover *h, struct span value)
         }
         if (query != NULL)
                 value.len = (size_t)(query - value.ptr);
-        if (value.len == 0 || value.ptr[0] != '/' || router_decode(value, h->path, &path) < 0)
+        if (value.len == 0 || value.ptr[0] != '/' || leads_up((struct span){ h->path, decode(value, h->path) }) || router_decode(value, h->path, &path) < 0)
                 return -ENOENT;
         memmove(h->path, path.ptr, path.len);
         h->path_len = path.len;

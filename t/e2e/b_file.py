@@ -192,6 +192,12 @@ routes:
         answer = self.ask("X-Accel-Redirect=/private/a.txt&status=206", headers=[("Range", "bytes=1-2"), ("If-Range", '"the app"')])
         self.assertEqual((answer.status, answer.text, answer.header("content-range")), (200, "internal", None))
 
+    def test_x_accel_redirect_does_not_lead_up(self) -> None:
+        self.assertEqual(self.ask("X-Accel-Redirect=/private/..a/../a.txt").status, 404)
+        for path in ("/private/../public/p.txt", "/private/sub/%2e%2e/a.txt", "/private/sub/.%2E%2Fa.txt", "/private/sub/..", "/../private/a.txt"):
+            with self.subTest(path=path):
+                self.assertEqual(self.ask("X-Accel-Redirect=" + path).status, 404)
+
     def test_x_accel_redirect_to_nothing(self) -> None:
         for path in ("/private/gone", "/private/sub", "/fixed", "/w/x", "/nowhere", "private/a.txt", "/private/../secret.txt", "/private/%2e%2e/secret.txt", "/private/%00", ""):
             answer = self.ask("X-Accel-Redirect=" + path)
