@@ -65,6 +65,8 @@ def application(environ, start_response):
         if name in query:
             headers.append((name, query[name]))
     start_response(query.get("status", "200") + " Whatever", headers)
+    if "empty" in query:
+        return [] if query["empty"] == "list" else iter([])
     return iter([b"he", b"llo"]) if "pieces" in query else [b"hello"]
 '''
 FILES = {
@@ -191,6 +193,15 @@ routes:
         self.assertEqual((answer.status, answer.text, answer.header("content-range")), (206, "nt", "bytes 1-2/8"))
         answer = self.ask("X-Accel-Redirect=/private/a.txt&status=206", headers=[("Range", "bytes=1-2"), ("If-Range", '"the app"')])
         self.assertEqual((answer.status, answer.text, answer.header("content-range")), (200, "internal", None))
+
+    def test_without_the_body_that_its_length_promises(self) -> None:
+        """Flask (send_file with USE_X_SENDFILE) and others give the file's length, and no byte of it."""
+        for kind in ("list", "iterator"):
+            for name in ("X-Sendfile=media/a.txt", "X-Accel-Redirect=/private/a.txt"):
+                with self.subTest(kind=kind, name=name):
+                    answer = self.ask(f"{name}&empty={kind}")
+                    self.assertEqual((answer.status, answer.text), (200, "abcdefghijklmnopqrstuvwxyz" if "Sendfile" in name else "internal"))
+                    self.assertEqual(self.ask(f"{name}&empty={kind}&status=304").status, 304)
 
     def test_x_accel_redirect_does_not_lead_up(self) -> None:
         self.assertEqual(self.ask("X-Accel-Redirect=/private/..a/../a.txt").status, 404)

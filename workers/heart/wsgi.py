@@ -25,11 +25,12 @@ Application = Callable[[Dict[str, Any], StartResponse], Iterable[bytes]]
 
 _CACHE_MAX = 1024  # entries in each of the two caches below; applications use few distinct names and status lines
 
-_ORDINARY, _LENGTH, _HOP = 0, 1, 2
+_ORDINARY, _FILE, _LENGTH, _HOP = 0, 1, 2, 3  # from _LENGTH on they are not passed on
+_FILES = ("x-sendfile", "x-accel-redirect")  # the server sends what they name; Content-Length beside them is that file's, and no byte of it comes from here
 _HOP_BY_HOP = frozenset(("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "trailers",
                          "transfer-encoding", "upgrade", "proxy-connection"))
 _codes: Dict[str, int] = {}  # "200 OK" -> 200; any thread: a lost race costs one more parse
-_kinds: Dict[str, int] = {}  # header name as the application writes it -> _ORDINARY, _LENGTH, _HOP
+_kinds: Dict[str, int] = {}  # header name as the application writes it -> one of these
 
 
 def base_environ(*, root_path: str, threads: int) -> Dict[str, Any]:
@@ -128,19 +129,21 @@ class _Answer:
         if type(headers) is not list:
             raise TypeError(f"start_response wants a list of headers, not {type(headers).__name__}")
         length = -1
-        dropped = False
+        dropped = names_file = False
         for name, value in headers:
             kind = _kinds.get(name)
             if kind is None:
                 kind = _kind_of(name)
-            if kind is not _ORDINARY:
+            if kind is _FILE:
+                names_file = True
+            elif kind is not _ORDINARY:
                 dropped = True
                 if kind is _LENGTH:
                     length = _length_of(value)
         if dropped:
-            headers = [pair for pair in headers if _kinds.get(pair[0], _kind_of(pair[0])) == _ORDINARY]
+            headers = [pair for pair in headers if _kinds.get(pair[0], _kind_of(pair[0])) < _LENGTH]
         self.headers = headers
-        self.length = length
+        self.length = -1 if names_file else length
         self.code = code
         return self.write
 
@@ -203,7 +206,7 @@ def _kind_of(name: str) -> int:
     if type(name) is not str:
         raise TypeError(f"a header's name is a str, not {type(name).__name__}")
     lower = name.lower()
-    kind = _LENGTH if lower == "content-length" else _HOP if lower in _HOP_BY_HOP else _ORDINARY
+    kind = _LENGTH if lower == "content-length" else _HOP if lower in _HOP_BY_HOP else _FILE if lower in _FILES else _ORDINARY
     if len(_kinds) < _CACHE_MAX:
         _kinds[name] = kind
     return kind
