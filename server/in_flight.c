@@ -170,6 +170,7 @@ worker_of(const struct loop *l)
         return l->worker->heritage->index;
 }
 
+/* 0: it has none any more. A request of a generation that was replaced twice comes here for the first time, and others needed it (in_flight_assign): it counts nowhere. */
 static uint32_t
 limiter_of(const struct loop *l, struct limit *limit)
 {
@@ -177,7 +178,6 @@ limiter_of(const struct loop *l, struct limit *limit)
 
         if (limiter == 0) {
                 limiter = in_flight_find(table_of(l), limit->identity);
-                assert(limiter != 0); /* the master gave it before it told us of the generation */
                 atomic_store_explicit(&limit->limiter, limiter, memory_order_relaxed);
         }
         return limiter;
@@ -221,6 +221,8 @@ take(struct request *r)
                 if (limits[i] == NULL)
                         continue;
                 limiter = limiter_of(l, limits[i]);
+                if (limiter == 0)
+                        continue;
                 if (in_flight_take(table_of(l), limiter, worker_of(l), l->index, limits[i]->most)) {
                         r->flying[count++] = (uint16_t)limiter;
                         continue;

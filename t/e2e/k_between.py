@@ -134,6 +134,22 @@ class Left(Case):
             self.assertEqual([new.response().text, old.response().text], ["app got 0", "app got 0"])
 
 
+    def test_a_limit_that_was_given_to_others_meanwhile(self) -> None:
+        def config(letter: str, first: str) -> str:
+            rows = "".join(f"  - {{path: /{letter}{n}, respond: {{body: x}}, in_flight: 1}}\n" for n in range(100))
+            return f"workers: {{processes: 1, loops: 1}}\napps: {{app: {{wsgi: app, processes: 1}}}}\nroutes:\n{first}{rows}  - {{path: /fixed, respond: {{body: fixed}}}}\n"
+
+        server = self.serve(config("a", "  - {path: /app, app: app, in_flight: 1}\n"), {"app.py": APP, "go": ""})
+        with server.client() as client:
+            client.send(b"POST /app?1 HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n12345")
+            self.assertEqual(server.get("/fixed").text, "fixed")
+            for letter in "bcd":
+                server.configure(config(letter, ""))
+                server.reload()
+            client.send(b"67890")
+            self.assertEqual(client.response().text, "app got 10")
+
+
 class Unread(Case):
     def test_a_body_that_nobody_wants_does_not_cut_the_answer_off(self) -> None:
         server = self.serve("apps: {app: {wsgi: app, processes: 1}}\nroutes: [{path: /app, app: app, body_buffer: 0}]\n", {"app.py": SENDS, "large": b"x" * 30_000_000})
