@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import re
 import subprocess
 import sys
@@ -286,6 +287,16 @@ routes:
         answer = self.take("/large.txt", CODINGS[0], ("Range", "bytes=0-4,100000-100004"))
         self.assertEqual((answer.status, answer.header("content-encoding"), answer.header("vary")), (206, None, "Accept-Encoding"))
         self.assertIn(self.LARGE[100000:100005], answer.body)
+
+    def test_a_date_does_not_tell_the_coded_from_the_plain(self) -> None:
+        """Half of the compressed body and then the rest of the plain one would be neither: with If-Range only a tag asks for parts of what may come compressed."""
+        os.utime(self.server.dir / "site" / "large.txt", (1_600_000_000, 1_600_000_000))
+        answer = self.take("/large.txt", CODINGS[0])
+        half = [("Range", "bytes=100-"), ("If-Range", answer.header("last-modified") or "")]
+        again = self.take("/large.txt", CODINGS[0], *half)
+        self.assertEqual((again.status, again.header("content-encoding")), (200, CODINGS[0]))
+        self.assertEqual(self.get("/large.txt", half).status, 206)
+        self.assertEqual(self.take("/large.txt", CODINGS[0], half[0], ("If-Range", self.get("/large.txt").header("etag") or "")).status, 206)
 
     def test_what_lies_ready_is_not_done_again(self) -> None:
         if "gzip" in CODINGS:
