@@ -544,13 +544,14 @@ end_request(struct conn *c)
 {
         struct request *r = c->request;
         bool stay = r->keep_alive && !c->out.failed;
+        uint32_t taken = r->raw_pos;
 
-        c->in_start += r->raw_pos;
+        c->request = NULL;
+        request_free(r); /* before its bytes are left behind: the access log quotes them */
+        c->in_start += taken;
         assert(c->in_start <= c->in_end);
         if (c->in_start == c->in_end)
                 c->in_start = c->in_end = 0;
-        c->request = NULL;
-        request_free(r);
         conn_enter(c, stay ? CONN_IDLE : CONN_FLUSH);
         c->deadline_ms = c->loop->now_ms + conn_limits(c)->keep_alive.timeout_ms;
 }

@@ -2,6 +2,7 @@
 """k_pipeline.py - many requests at once on one connection: answered in order, written together, bounded when the client does not read."""
 from __future__ import annotations
 
+import re
 import select
 import socket
 import struct
@@ -39,6 +40,7 @@ class Pipeline(Served):
     CONFIG = f"""
 workers: {{processes: 1}}
 limits: {{send_timeout: 60s}}
+logs: {{access: {{path: access.log, format: combined}}}}
 apps: {{app: {{wsgi: app, processes: 2, threads: 1}}}}
 routes:
   - {{path: "/fixed/{{n:int}}", respond: {{body: "fixed\\n"}}}}
@@ -163,6 +165,21 @@ routes:
                     c.sock.shutdown(socket.SHUT_WR)
                     self.assertEqual([c.response().body for _ in bodies], bodies)
                     self.assertTrue(c.is_closed())
+
+    def test_each_has_its_own_line_in_the_access_log(self) -> None:
+        """The next one's bytes, or what lay behind the last one, are in nobody else's line."""
+        row = [("/fixed/71", "first"), ("/quick/72", "the second, with more to say"), ("/site/small.txt", "3"), ("/lost", "none"), ("/fixed/76", "x" * 60)]
+        with self.server.client() as c:
+            c.send(b"".join(get(path, f"User-Agent: log {agent}\r\n") for path, agent in row))
+            for _ in row:
+                c.response()
+        log = self.server.dir / "access.log"
+
+        def lines() -> List[Tuple[str, ...]]:
+            return [(found.group(1), found.group(2)) for found in re.finditer(r'"([^"]*)" \d+ \d+ "-" "log ([^"]*)"', log.read_text())]
+
+        harness.until("all are logged", lambda: len(lines()) >= len(row))
+        self.assertEqual(sorted(lines()), sorted((f"GET {path} HTTP/1.1", agent) for path, agent in row))
 
     def test_a_client_that_leaves_half_way(self) -> None:
         for _ in range(20):
