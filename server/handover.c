@@ -69,7 +69,7 @@ build_app(struct generation *g, const struct conf_app *app, struct diags *d, str
         ret->list = arena_alloc(g->arena, most * sizeof(*ret->list));
         if (ret->list == NULL || ret->home == NULL)
                 return -ENOMEM;
-        if (app->files.count == 0) { /* a folder that the worker may not enter is no mistake unless somebody asked for it */
+        if (app->files.list == NULL) { /* not said, which is not the same as an empty list. A folder that the worker may not enter is no mistake unless somebody asked for it */
                 ret->count = 1;
                 e = open_folder(g, home, &ret->list[0]);
                 if (e < 0)

@@ -80,11 +80,13 @@ class Handed(Served):
 apps:
   native: {heart: "native:app", processes: 1}
   app: {wsgi: app, processes: 1, files: [media, shared]}
+  shut: {wsgi: app, processes: 1, files: []}
   far: {heart: "native:app", path: media/../far/../., files: [private/.., media/../media], processes: 1}
 routes:
   - {path: "/n/{rest:path}", app: native}
   - {path: "/w/{rest:path}", app: app}
   - {path: "/far/{rest:path}", app: far}
+  - {path: "/shut/{rest:path}", app: shut}
   - {path: "/private/{file:path}", static: {root: private, internal: true, cache: 1h}}
   - {path: "/public/{file:path}", static: {root: public}}
   - {path: "/fixed", respond: {body: "fixed"}}
@@ -158,6 +160,11 @@ routes:
             self.assertEqual(answer.status, status, path)
             self.assertIsNone(answer.header("x-sendfile"))
             self.assertNotIn(b"SECRET", answer.body)
+
+    def test_no_folder_is_none(self) -> None:
+        for path in ("media/a.txt", "app.py", f"{self.server.dir}/media/a.txt"):
+            self.assertEqual(self.get("/shut/x?X-Sendfile=" + path).status, 404)
+        self.assertEqual(self.get("/shut/x?X-Accel-Redirect=/public/p.txt").text, "public")
 
     # ---- X-Accel-Redirect ----
 
