@@ -12,7 +12,6 @@
 
 #include "answer.h"
 #include "dispatch.h"
-#include "error_pages.h"
 #include "facts.h"
 #include "lane.h"
 #include "log.h"
@@ -226,13 +225,13 @@ find(const struct request *r, enum ipc_header_id id, struct span *ret)
 bool
 handover_is_plain(const struct request *r)
 {
-        return r->asking != ASK_ERROR_PAGE && r->handover->answer.status == 200 && (r->head.method & (M_GET | M_HEAD)) != 0;
+        return r->handover->answer.status == 200 && (r->head.method & (M_GET | M_HEAD)) != 0;
 }
 
 unsigned
 handover_status(const struct request *r)
 {
-        return r->asking == ASK_ERROR_PAGE ? r->error_status : r->handover->answer.status;
+        return r->handover->answer.status;
 }
 
 bool
@@ -280,10 +279,8 @@ handover_fields(struct outgoing *h, bool with_type)
         struct ipc_answer walk = h->r->handover->answer;
         struct ipc_field f;
 
-        if (h->r->asking == ASK_ERROR_PAGE)
-                outgoing_lines(h, error_pages_lines(h->r));
         while (ipc_answer_field(&walk, &f))
-                if (!is_the_files(&f, with_type) && !(h->r->asking == ASK_ERROR_PAGE && error_pages_has(h->r, (struct span){ f.name.ptr, f.name.len })))
+                if (!is_the_files(&f, with_type))
                         outgoing_field(h, f.id, (struct span){ f.name.ptr, f.name.len }, (struct span){ f.value.ptr, f.value.len });
 }
 

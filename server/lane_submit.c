@@ -237,6 +237,7 @@ lane_submit(struct lane *l, struct request *r, const struct lane_call *call)
         l->in_use++;
         l->message_chunks += s->in_chunk;
         r->streamed = (m.flags & IPC_F_STREAMED) != 0;
+        r->body_wanted = false; /* whoever had it before may have asked for the body: this one has not */
         r->lane = l;
         r->slot = slot;
         r->asked_app = call->app_index;
