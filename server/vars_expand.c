@@ -18,6 +18,7 @@ struct sink {
         size_t n, room;
         bool full;
         bool local;    /* a URL without a host: no "//" at its beginning */
+        bool link;     /* what was put last is a value within a link of a page */
         bool bad;      /* a value cannot stand where it was to */
         bool settled;  /* past the first '/' or '?': a ':' makes no scheme any more */
 };
@@ -91,6 +92,19 @@ static bool
 opens_host(const struct sink *k)
 {
         return k->local && k->n == 1 && k->out[0] == '/';
+}
+
+/* The same of a link in a page: all of it so far is "/". What it began with stands before: a quote, or the "=" of "url=". */
+static bool
+opens_host_of_link(const struct sink *k)
+{
+        size_t n = k->n;
+
+        if (n < 2 || k->out[--n] != '/')
+                return false;
+        while (n > 0 && is_one_of((unsigned char)k->out[n - 1], " \t\r\n\f"))
+                n--;
+        return n > 0 && is_one_of((unsigned char)k->out[n - 1], "\"'=,");
 }
 
 /* RFC 3986, 3.3: pchar, and '/' where it is one. */
@@ -185,7 +199,9 @@ put_link(struct sink *k, struct span v, enum form form)
         for (size_t i = 0; i < v.len; i++) {
                 unsigned char c = (unsigned char)v.ptr[i];
 
-                if (c == '&' && form == FORM_RAW)
+                if (c == '/' && i == 0 && opens_host_of_link(k))
+                        put_escaped(k, c);
+                else if (c == '&' && form == FORM_RAW)
                         put(k, "&amp;", 5);
                 else if (is_unreserved(c) || (c == '/' && form != FORM_TEXT) || (form == FORM_RAW && is_one_of(c, "?=+;")) || (c == '%' && form != FORM_TEXT && starts_escape(v, i)))
                         put_char(k, (char)c);
@@ -301,6 +317,9 @@ put_literal(struct sink *k, struct span s)
 {
         size_t i = 0;
 
+        if (k->link && s.len > 0 && s.ptr[0] == '/' && opens_host_of_link(k))
+                put_escaped(k, (unsigned char)s.ptr[i++]);
+        k->link = false;
         for (; i < s.len && k->local && k->n < 2 && !k->full; i++)
                 if (s.ptr[i] == '/' && opens_host(k))
                         put_escaped(k, '/');
@@ -407,6 +426,7 @@ put_piece(struct sink *k, const struct vars_source *s, const struct vars_piece *
                 put_query(k, s->query, FORM_RAW);
                 return;
         }
+        k->link = p->spot == SPOT_LINK;
         v = value_of(s, p, &facts, room, sizeof(room));
         if ((p->spot == SPOT_AUTHORITY || p->spot == SPOT_LINK) && p->kind == VAR_HOST) { /* http1.c let nothing in that could not stand here */
                 k->bad |= v.len == 0 && p->spot == SPOT_AUTHORITY;

@@ -142,6 +142,10 @@ static const struct { enum vars_place place; const char *text, *x, *want; bool q
         { VARS_MARKUP, "<a href=\"/s?q={$query.q}&amp;{$query}\" title='{x}'>{x}</a><!-- {x} -->", "\"><", "<a href=\"/s?q=a%20b%26c&amp;" Q_LINK "\" title='&quot;&gt;&lt;'>&quot;&gt;&lt;</a><!-- &quot;&gt;&lt; -->", true },
         { VARS_MARKUP, "<link rel=canonical href='https://{$host}:{$port}{$path}'>", "", "<link rel=canonical href='https://shop.example.com:8080//evil.com/a'>", false },
         { VARS_MARKUP, "<a href=\"{$scheme}://{$host}/{x}\">", "javascript:'&", "<a href=\"http://shop.example.com/javascript%3A%27%26\">", false },
+        { VARS_MARKUP, "<a href='/{rest}'>", "", "<a href='/%2Fb/c'>", false }, /* "//b" would be a host */
+        { VARS_MARKUP, "<a href='/{$query.none}/evil.com'>", "", "<a href='/%2Fevil.com'>", true },
+        { VARS_MARKUP, "<meta http-equiv=refresh content=\"0; url=/{rest}\">", "", "<meta http-equiv=refresh content=\"0; url=/%2Fb/c\">", false },
+        { VARS_MARKUP, "<a href='/a{rest}{rest}'>", "", "<a href='/a/b/c/b/c'>", false },
         { VARS_MARKUP, "<script>1 < 2</script><style>a{b:c}</style><p>{x}", "<", "<script>1 < 2</script><style>a{b:c}</style><p>&lt;", false },
         { VARS_MARKUP, "<meta name=d content=\"{x}\"><p>1 < 2 {x}", "a\"b", "<meta name=d content=\"a&quot;b\"><p>1 < 2 a&quot;b", false },
         { VARS_MARKUP, "<?xml version=\"1.0\"?><a><![CDATA[{x}]]></a>", "]]>", "<?xml version=\"1.0\"?><a><![CDATA[]]&gt;]]></a>", false },
