@@ -229,9 +229,11 @@ class Request:
                 raise HTTPError(415, f"a form must come as {URLENCODED} or {MULTIPART}")
             else:
                 self._data = FormData(MultiDict(), MultiDict())
-        if isinstance(self._data, HTTPError):
-            raise self._data
-        return self._data
+        found = self._data
+        if isinstance(found, HTTPError):
+            raise found
+        assert found is not None
+        return found
 
     def _kept_chunks(self, kept: List[bytes]) -> Iterator[bytes]:
         for piece in self.chunks():

@@ -287,13 +287,13 @@ class _Row(NamedTuple):
     selector: _Selector
     pattern: _Compiled
     when: When
-    index: int
+    number: int
     methods: FrozenSet[str]
 
     @property
     def order(self) -> Tuple[Any, ...]:
         conditions = sum(len(value) if key in _FACTS else 1 for key, value in self.when.items())
-        return (self.selector.order, self.pattern.order, -conditions, self.index)
+        return (self.selector.order, self.pattern.order, -conditions, self.number)
 
 
 class Matcher:
@@ -316,6 +316,6 @@ class Matcher:
                 continue
             if method in row.methods or (method == "HEAD" and "GET" in row.methods):
                 params = {name: row.pattern.converters.get(name, str)(value) for name, value in found.groupdict().items() if value is not None}
-                return Found(row.index, params, ())
+                return Found(row.number, params, ())
             allow.update(dict.fromkeys(sorted(row.methods)))
         return Found(None, {}, tuple(allow))
