@@ -229,11 +229,9 @@ class Request:
                 raise HTTPError(415, f"a form must come as {URLENCODED} or {MULTIPART}")
             else:
                 self._data = FormData(MultiDict(), MultiDict())
-        found = self._data
-        if isinstance(found, HTTPError):
-            raise found
-        assert found is not None
-        return found
+        if isinstance(self._data, HTTPError):
+            raise self._data
+        return cast(FormData, self._data)
 
     def _kept_chunks(self, kept: List[bytes]) -> Iterator[bytes]:
         for piece in self.chunks():
