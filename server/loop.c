@@ -387,15 +387,22 @@ fail:
         return r;
 }
 
+static void
+close_all(struct loop *l)
+{
+        while (l->conns != NULL)
+                conn_close(l->conns);
+}
+
 void
 loop_free(struct loop *l)
 {
         if (l == NULL)
                 return;
         this_loop = l; /* the thread is over: the main thread cleans up in its name */
+        close_all(l);  /* first: the blocking threads are gone, and what they post as their last must begin nothing */
         run_posts(l);
-        while (l->conns != NULL)
-                conn_close(l->conns);
+        close_all(l);  /* those that were on their way here */
         run_ready(l);
         lanes_free(l);
         open_files_free(l->open_files);

@@ -2,9 +2,12 @@
 """k_between.py - what one part of the way from head to action does to another: refusals of gathered bodies with pages of apps, rewrites and who may pass, redirects and policies."""
 from __future__ import annotations
 
+import subprocess
 import time
+import unittest
 
 import harness
+import k_auth
 from harness import Case, Client
 
 APP = """
@@ -148,6 +151,22 @@ class Left(Case):
                 server.reload()
             client.send(b"67890")
             self.assertEqual(client.response().text, "app got 10")
+
+
+@unittest.skipUnless(k_auth.HAS_LIBCRYPT, "built without libcrypt")
+class Stop(Case):
+    def test_passwords_that_are_hashed_when_the_server_leaves(self) -> None:
+        """What hashing lets in begins nothing any more: the blocking threads are gone. (It is ASan that sees it.)"""
+        line = subprocess.run([harness.HEARTCTL, "passwd", "ada"], input=b"open sesame\n", stdout=subprocess.PIPE, check=True).stdout.decode()
+        server = self.serve('drain_timeout: 0s\nworkers: {processes: 1, loops: 1}\nroutes:\n  - {path: "/files/{file:path}", basic_auth: {users: users}, static: {root: "@DIR@/files", listing: true}}\n'
+                            "  - {path: /fixed, respond: {body: fixed}}\n", {"users": line, "files/f": "f"})
+        clients = [server.client() for _ in range(40)]
+        for client in clients:
+            self.addCleanup(client.close)
+            client.send(b"GET /files/ HTTP/1.1\r\nHost: a\r\nAuthorization: " + k_auth.RIGHT[0][1].encode() + b"\r\n\r\n")
+        self.assertEqual(server.get("/fixed").text, "fixed")
+        server.finish()
+        self.assertEqual([text for text in server.log if "instead of leaving" in text], [])
 
 
 class Unread(Case):
