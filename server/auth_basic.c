@@ -164,6 +164,7 @@ hash_job_done(struct loop *l, struct post *p)
                 loop_ready(l, c);
         }
         loop_generation_unpin(l, h->lg);
+        OPENSSL_cleanse(h->password, h->len); /* once more: one that was never begun still has it */
         free(h);
 }
 

@@ -60,7 +60,7 @@ blocking_main(void *arg)
         pthread_mutex_lock(&b->lock);
         for (;;) {
                 struct job *j = next_job(b);
-                bool heavy;
+                bool heavy, leave = b->leave;
 
                 if (j == NULL) {
                         if (b->leave) /* heavy ones that are left belong to who runs one now */
@@ -70,7 +70,8 @@ blocking_main(void *arg)
                 }
                 heavy = j->heavy;
                 pthread_mutex_unlock(&b->lock);
-                j->work(j);
+                if (!leave) /* else nobody waits for what comes of it: it is only handed back, to be freed */
+                        j->work(j);
                 loop_post(j->loop, &j->post);
                 pthread_mutex_lock(&b->lock);
                 if (heavy) {

@@ -16,7 +16,7 @@ struct job {
 };
 
 int blocking_new(uint32_t threads, struct blocking **ret);
-void blocking_free(struct blocking *b); /* waits for running jobs; NULL is fine */
+void blocking_free(struct blocking *b); /* waits for running jobs; those that have not begun come back undone, for their post.fn to free them. NULL is fine */
 int blocking_run(struct blocking *b, struct job *j); /* any thread; 0 or -EAGAIN */
 
 #endif
