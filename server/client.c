@@ -163,7 +163,7 @@ client_resolve(struct request *r)
         r->client_port = conn_peer_port(c);
         r->client_known = !IN6_IS_ADDR_UNSPECIFIED(&r->client);
         r->https = c->tls != NULL;
-        if (r->lg->g->trusted == NULL || r->head_len == 0 || !client_is_trusted(r->lg->g, &r->client))
+        if (r->lg->g->trusted == NULL || r->head_len == 0 || c->peer_unknown || !client_is_trusted(r->lg->g, &r->client))
                 return 0;
         /* Proxies that write X-Forwarded-For mostly let a Forwarded of their clients through as it came, so where both are there it is the former that counts. */
         if (header == PROXY_HEADER_X || (header == PROXY_HEADER_ANY && (has_field(r, IPC_H_X_FORWARDED_FOR) || !has_field(r, IPC_H_FORWARDED))))

@@ -37,6 +37,7 @@ struct conn {
         uint64_t limits_generation;    /* whose limits `limits` are */
         const struct conf_limits *limits; /* of the listener; ask conn_limits */
 
+        bool peer_unknown;             /* a trusted proxy passes on a client that it says nothing of: `peer` is the proxy, but what comes is not its word */
         bool on_ready;
         bool readable, writable;       /* what epoll said last (edge-triggered) and no EAGAIN has contradicted */
         bool eof;                      /* the client will send no more */

@@ -81,7 +81,7 @@ line_parse(const char *p, const char *end, struct proxy_header *ret)
         int af;
 
         if ((size_t)(end - p) >= 7 && memcmp(p, "UNKNOWN", 7) == 0 && (end - p == 7 || p[7] == ' '))
-                return true; /* whatever follows is ignored (2.1) */
+                return ret->unknown = true; /* whatever follows is ignored (2.1) */
         if (!next_word(&p, end, false, family, sizeof(family)) || !next_word(&p, end, false, from, sizeof(from)) || !next_word(&p, end, false, to, sizeof(to)) ||
             !next_word(&p, end, false, from_port, sizeof(from_port)) || !next_word(&p, end, true, to_port, sizeof(to_port)))
                 return false;
@@ -142,7 +142,7 @@ addresses_parse(uint8_t family, const unsigned char *p, size_t len, struct proxy
                 ret->proxied = true;
                 return true;
         case 0x00: /* unspecified: the proxy does not know */
-                return true;
+                return ret->unknown = true;
         default: /* datagrams do not come here, and other families are not defined */
                 return false;
         }
@@ -224,5 +224,6 @@ proxy_protocol_read(struct conn *c)
                 return e;
         if (header.proxied)
                 c->peer = header.from;
+        c->peer_unknown = header.unknown;
         return 1;
 }

@@ -14,7 +14,8 @@
 struct conn;
 
 struct proxy_header {
-        bool proxied;                 /* the address below is the client's; else the proxy speaks for itself (LOCAL: a health check) or does not know (UNKNOWN) */
+        bool proxied;                 /* the address below is the client's; else the proxy speaks for itself (LOCAL: a health check) or does not know */
+        bool unknown;                 /* ... the latter (UNKNOWN, unspecified) */
         struct sockaddr_storage from; /* AF_INET, AF_INET6, AF_UNIX without a path */
 };
 

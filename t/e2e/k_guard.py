@@ -465,6 +465,9 @@ class ProxyProtocol(Case):
         for header in (SIGNATURE + b"\x20\0\0\0", version2("192.0.2.1", 1, command=0x20), b"PROXY UNKNOWN\r\n", SIGNATURE + b"\x21\0\0\0"):
             with self.subTest(header=header):
                 self.assertEqual(self.begin(server, header).get("/").text.split()[0], "127.0.0.1")
+                local = header[12:13] == b"\x20"  # the proxy itself; else somebody of whom it says nothing, and whose word is not the proxy's
+                seen = self.begin(server, header).get("/", [("X-Forwarded-For", "192.0.2.9"), ("X-Forwarded-Proto", "https")]).text.split()
+                self.assertEqual((seen[0], "https" in seen), ("192.0.2.9", True) if local else ("127.0.0.1", False))
         Client(server.address).close()  # a check that only connects
         self.assertEqual(server.counter("proxy_refused"), 0)
 
