@@ -19,35 +19,31 @@
 #include "rate_limit.h"
 #include "header_edits.h"
 
-/* route NULL: the global settings alone. ret holds the default's parts on entry. */
+/* Of two outcomes the one that counts: want of memory, else a finding. */
+static int
+worse(int a, int b)
+{
+        return b == 0 || a == -ENOMEM ? a : b;
+}
+
+/* route NULL: the global settings alone. ret holds the default's parts on entry. Each part is built although another failed, so that all findings come in one go. */
 static int
 build_parts(struct generation *g, const struct route *route, struct diags *d, struct policy *ret)
 {
         struct span lines;
-        int e = 0, one;
+        int e = 0;
 
-        one = auth_basic_build(g, route, d, &ret->auth_basic);
-        e = one < 0 ? one : e;
-        one = header_edits_build(g, route, d, &ret->headers);
-        e = one < 0 && e != -ENOMEM ? one : e;
-        one = request_edits_build(g, route, d, &ret->request_headers);
-        e = one < 0 && e != -ENOMEM ? one : e;
-        one = cors_build(g, route, d, &ret->cors);
-        e = one < 0 && e != -ENOMEM ? one : e;
-        one = compress_build(g, route, d, &ret->compress);
-        e = one < 0 && e != -ENOMEM ? one : e;
-        one = decompress_build(g, route, d, &ret->decompress);
-        e = one < 0 && e != -ENOMEM ? one : e;
-        one = access_build(g, route, d, &ret->access);
-        e = one < 0 && e != -ENOMEM ? one : e;
-        one = in_flight_build(g, route, d, &ret->in_flight);
-        e = one < 0 && e != -ENOMEM ? one : e;
-        one = rate_limit_build(g, route, d, &ret->rate);
-        e = one < 0 && e != -ENOMEM ? one : e;
-        one = auth_build(g, route, d, &ret->auth);
-        e = one < 0 && e != -ENOMEM ? one : e;
-        one = error_pages_build(g, route, d, &ret->errors);
-        e = one < 0 && e != -ENOMEM ? one : e;
+        e = worse(e, auth_basic_build(g, route, d, &ret->auth_basic));
+        e = worse(e, header_edits_build(g, route, d, &ret->headers));
+        e = worse(e, request_edits_build(g, route, d, &ret->request_headers));
+        e = worse(e, cors_build(g, route, d, &ret->cors));
+        e = worse(e, compress_build(g, route, d, &ret->compress));
+        e = worse(e, decompress_build(g, route, d, &ret->decompress));
+        e = worse(e, access_build(g, route, d, &ret->access));
+        e = worse(e, in_flight_build(g, route, d, &ret->in_flight));
+        e = worse(e, rate_limit_build(g, route, d, &ret->rate));
+        e = worse(e, auth_build(g, route, d, &ret->auth));
+        e = worse(e, error_pages_build(g, route, d, &ret->errors));
         ret->gates = gates_of(ret);
         ret->baked = !compress_fits_reply(ret->compress, route) && ret->cors == NULL && (ret->headers == NULL || header_edits_fixed(ret->headers, &lines));
         ret->plain = ret->baked && ret->headers == NULL && ret->compress == NULL;
@@ -84,11 +80,8 @@ policies_build(struct generation *g, struct diags *d)
         memset(all, 0, sizeof(*all));
         g->policy_default = all;
         e = build_parts(g, NULL, d, all);
-        for (size_t i = 0; i < g->route_count && e != -ENOMEM; i++) {
-                int one = build_one(g, &g->routes[i], d, &g->policies[i]);
-
-                e = one < 0 ? one : e;
-        }
+        for (size_t i = 0; i < g->route_count && e != -ENOMEM; i++)
+                e = worse(e, build_one(g, &g->routes[i], d, &g->policies[i]));
         return e;
 }
 
