@@ -62,7 +62,7 @@ open_file(const char *folder)
 {
         int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC | O_EXCL, 0600);
 
-        if (fd < 0 && errno == ENOENT && mkdir(folder, 0700) == 0)
+        if (fd < 0 && errno == ENOENT && (mkdir(folder, 0700) == 0 || errno == EEXIST)) /* another thread may have made it meanwhile */
                 fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC | O_EXCL, 0600);
         if (fd >= 0)
                 return fd;

@@ -187,6 +187,22 @@ class Bodies(Case):
             thread.join()
         self.assertEqual(answers, {number: told(body, len(body)) for number, body in enumerate(bodies)})
 
+    def test_the_folder_is_made_by_whoever_comes_first(self) -> None:
+        """Several disk threads miss it at the same moment; one makes it, and none of the others may take that for a failure."""
+        server = self.app()
+        folder = server.dir / "spool"
+        for _ in range(20):
+            clients = [server.client() for _ in range(8)]
+            for client in clients:
+                client.send(post("/", "Content-Length: 80000"))
+            if folder.exists():
+                folder.rmdir()
+            for client in clients:
+                client.send(b"x" * 80_000)
+            self.assertEqual([client.response().status for client in clients], [200] * 8)
+            for client in clients:
+                client.close()
+
     def test_more_in_the_queue_than_there_are_chunks(self) -> None:
         """Bodies that fit memory, but no slot, wait for their turn: as many as queue.size says, not as many as the lane has chunks."""
         server = self.app()
