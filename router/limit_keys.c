@@ -9,19 +9,9 @@
 
 #include "key_rows.h"
 #include "nets.h"
+#include "token.h"
 
 enum { RATES_MAX = 8 }; /* rules at one route: each is a check for every request */
-
-bool
-name_is_token(const char *s)
-{
-        const char *start = s;
-
-        for (; *s != '\0'; s++)
-                if ((unsigned char)*s <= 0x20 || (unsigned char)*s >= 0x7f || strchr("\"(),/:;<=>?@[\\]{}", *s) != NULL)
-                        return false;
-        return s > start;
-}
 
 /* ---- access --------------------------------------------------------------------------------------------------------------- */
 
@@ -65,7 +55,7 @@ named_part(struct keys_reader *r, const char *text, const char *prefix, bool low
         size_t len = strlen(prefix);
         char *name;
 
-        if (strncmp(text, prefix, len) != 0 || !name_is_token(text + len))
+        if (strncmp(text, prefix, len) != 0 || !token_is(span_of(text + len)))
                 return -ENOENT;
         name = arena_strdup(r->arena, text + len);
         if (name == NULL)

@@ -16,7 +16,4 @@ int read_rates(struct keys_reader *r, const struct key *k, const struct yaml_nod
 /* `access` says something. */
 int check_access(struct keys_reader *r, const struct key *k, const struct yaml_node *n, void *field);
 
-/* A field's name as RFC 9110, 5.1, has it. */
-bool name_is_token(const char *s);
-
 #endif

@@ -13,6 +13,7 @@
 #include "nets.h"
 #include "route_checks.h"
 #include "target.h"
+#include "token.h"
 
 /* In the order of the M_ bits; the last bit, M_OTHER, has no word: it can be matched only by naming no method. */
 static const char *const METHODS[] = { "GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS" };
@@ -224,7 +225,7 @@ check_header_names(struct keys_reader *r, const struct key *k, const struct yaml
                         if (*p >= 'A' && *p <= 'Z')
                                 *p |= 0x20;
                 map->keys[i] = low;
-                if (!name_is_token(low)) {
+                if (!token_is(span_of(low))) {
                         keys_error(r, n->pairs[i].key, NULL, "\"%s\": \"%.60s\" is no name of a header", k->name, low);
                         err = -EINVAL;
                 }
@@ -245,7 +246,7 @@ check_fact_names(struct keys_reader *r, const struct key *k, const struct yaml_n
         int err = check_values(r, k, n, map);
 
         for (size_t i = 0; i < map->count; i++)
-                if (cookies ? !name_is_token(map->keys[i]) : map->keys[i][0] == '\0') {
+                if (cookies ? !token_is(span_of(map->keys[i])) : map->keys[i][0] == '\0') {
                         keys_error(r, n->pairs[i].key, NULL, "\"%s\": \"%.60s\" is no name of a %s", k->name, map->keys[i], cookies ? "cookie" : "parameter");
                         err = -EINVAL;
                 }

@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "target.h"
+#include "token.h"
 
 #define REALM_MAX 200
 
@@ -92,18 +93,6 @@ check_auth_target(struct keys_reader *r, const struct key *k, const struct yaml_
         return a->target != NULL ? 0 : -ENOMEM;
 }
 
-/* A field's name as RFC 9110, 5.1, has it. */
-static bool
-is_token(const char *s)
-{
-        const char *start = s;
-
-        for (; *s != '\0'; s++)
-                if ((unsigned char)*s <= 0x20 || (unsigned char)*s >= 0x7f || strchr("\"(),/:;<=>?@[\\]{}", *s) != NULL)
-                        return false;
-        return s > start;
-}
-
 static const struct yaml_node *
 item_of(const struct yaml_node *n, size_t i)
 {
@@ -119,7 +108,7 @@ check_auth_by(struct keys_reader *r, const struct key *k, const struct yaml_node
 
         for (size_t i = 0; i < by->count; i++) {
                 const char *s = by->list[i];
-                bool good = (strncmp(s, "header:", 7) == 0 && is_token(s + 7)) || (strncmp(s, "cookie:", 7) == 0 && is_token(s + 7));
+                bool good = (strncmp(s, "header:", 7) == 0 && token_is(span_of(s + 7))) || (strncmp(s, "cookie:", 7) == 0 && token_is(span_of(s + 7)));
 
                 for (size_t w = 0; w < sizeof(words) / sizeof(*words); w++)
                         good |= strcmp(s, words[w]) == 0;
@@ -159,7 +148,7 @@ check_auth_pass(struct keys_reader *r, const struct key *k, const struct yaml_no
                         if (*p >= 'A' && *p <= 'Z')
                                 *p |= 0x20;
                 pass->list[i] = low;
-                if (!is_token(low) || strchr(low, '_') != NULL || strlen(low) > 100) {
+                if (!token_is(span_of(low)) || strchr(low, '_') != NULL || strlen(low) > 100) {
                         keys_error(r, item_of(n, i), strchr(low, '_') != NULL ? "write it with \"-\"; apps never see fields with \"_\"" : NULL,
                                    "\"%s\": \"%.60s\" is no name of a header field", k->name, low);
                         err = -EINVAL;

@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <strings.h>
 
+#include "token.h"
+
 #define HEADER_VALUE_MAX 8192
 
 /* What heart says about one connection or one body: another hand in it would desynchronise what follows (RFC 9112, 6), or lie about the bytes. */
@@ -14,21 +16,10 @@ static const char *const FRAMING[] = {
         "connection", "content-encoding", "content-length", "content-range", "date", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
 };
 
-static bool
-is_name(const char *s)
-{
-        const char *start = s;
-
-        for (; *s != '\0'; s++)
-                if ((unsigned char)*s <= 0x20 || (unsigned char)*s >= 0x7f || strchr("\"(),/:;<=>?@[\\]{}", *s) != NULL)
-                        return false;
-        return s > start && s - start <= 256;
-}
-
 static int
 check_name(struct keys_reader *r, const struct key *k, const struct yaml_node *n, const char *name)
 {
-        if (!is_name(name)) {
+        if (!token_is(span_of(name)) || strlen(name) > 256) {
                 keys_error(r, n, NULL, "\"%s\": \"%.60s\" is no name of a header", k->name, name);
                 return -EINVAL;
         }

@@ -216,21 +216,12 @@ ask(struct request *r, const struct auth *a)
 {
         const struct lane_call call = { .app_index = a->app_index, .handler = a->handler, .head_alone = true,
                                         .timeout_ms = a->timeout_ms != 0 ? a->timeout_ms : r->limits->handler_timeout_ms };
-        struct lane *lane = lane_of(r, call.app_index);
-        int e = lane != NULL ? lane_submit(lane, r, &call) : -EAGAIN;
 
-        if (e == 0) {
-                r->asking = ASK_AUTH;
-                r->asked_well = false;
-                return GATE_WAIT;
-        }
-        if (lane != NULL)
-                board_add(r->conn->loop->board, C_python_queue_full, 1);
-        if (e == -EMSGSIZE)
-                request_fail(r, 431, true);
-        else
-                request_busy(r);
-        return GATE_ANSWERED;
+        if (!lane_hand_over(r, &call))
+                return GATE_ANSWERED;
+        r->asking = ASK_AUTH;
+        r->asked_well = false;
+        return GATE_WAIT;
 }
 
 enum gate_verdict

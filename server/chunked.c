@@ -8,6 +8,8 @@
 
 #include <assert.h>
 
+#include "../router/token.h"
+
 #define DIGITS_MAX 16    /* of a size; more could only be zeros or an overflow */
 #define UNPAID_MAX 1024u /* bytes of extensions beyond the bytes of data so far */
 
@@ -17,14 +19,6 @@ enum state {
         C_DATA, C_DATA_CR, C_DATA_LF,
         C_TRAILER, C_TRAILER_NAME, C_TRAILER_VALUE, C_TRAILER_LF, C_LAST_LF, C_DONE,
 };
-
-static bool
-is_token(uint8_t c)
-{
-        static const char marks[] = "!#$%&'*+-.^_`|~";
-
-        return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || (c != '\0' && strchr(marks, c) != NULL);
-}
 
 static bool
 is_text(uint8_t c) /* VCHAR, blanks, bytes above ASCII */
@@ -68,9 +62,9 @@ step_extension(struct http_chunked *c, uint8_t b)
                 return -400;
         switch ((enum state)c->_state) {
         case C_EXT_START:
-                return blank ? C_EXT_START : is_token(b) ? C_EXT_NAME : -400;
+                return blank ? C_EXT_START : token_char((char)b) ? C_EXT_NAME : -400;
         case C_EXT_NAME:
-                if (is_token(b))
+                if (token_char((char)b))
                         return C_EXT_NAME;
                 if (b == '\r')
                         return C_SIZE_LF;
@@ -78,13 +72,13 @@ step_extension(struct http_chunked *c, uint8_t b)
         case C_EXT_NAME_END:
                 return b == '=' ? C_EXT_VALUE_START : b == ';' ? C_EXT_START : blank ? C_EXT_NAME_END : -400;
         case C_EXT_VALUE_START:
-                return blank ? C_EXT_VALUE_START : b == '"' ? C_EXT_QUOTED : is_token(b) ? C_EXT_VALUE : -400;
+                return blank ? C_EXT_VALUE_START : b == '"' ? C_EXT_QUOTED : token_char((char)b) ? C_EXT_VALUE : -400;
         case C_EXT_QUOTED:
                 return b == '"' ? C_EXT_END : b == '\\' ? C_EXT_ESCAPE : is_text(b) ? C_EXT_QUOTED : -400;
         case C_EXT_ESCAPE:
                 return is_text(b) ? C_EXT_QUOTED : -400;
         case C_EXT_VALUE:
-                if (is_token(b))
+                if (token_char((char)b))
                         return C_EXT_VALUE;
                 /* fall through */
         default: /* C_EXT_END */
@@ -103,9 +97,9 @@ step_trailer(struct http_chunked *c, uint8_t b, size_t trailer_max)
         c->_trailer++;
         switch ((enum state)c->_state) {
         case C_TRAILER:
-                return is_token(b) ? C_TRAILER_NAME : -400;
+                return token_char((char)b) ? C_TRAILER_NAME : -400;
         case C_TRAILER_NAME:
-                return is_token(b) ? C_TRAILER_NAME : b == ':' ? C_TRAILER_VALUE : -400;
+                return token_char((char)b) ? C_TRAILER_NAME : b == ':' ? C_TRAILER_VALUE : -400;
         case C_TRAILER_VALUE:
                 return b == '\r' ? C_TRAILER_LF : is_text(b) ? C_TRAILER_VALUE : -400;
         default: /* C_TRAILER_LF */

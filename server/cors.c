@@ -5,6 +5,7 @@
 
 #include <strings.h>
 
+#include "../router/token.h"
 #include "cors_live.h"
 #include "facts.h"
 #include "outgoing.h"
@@ -160,11 +161,7 @@ echo_names(struct span asked, struct out *o)
         bool first = true;
 
         while (next_name(&asked, &name)) {
-                bool token = true;
-
-                for (size_t i = 0; i < name.len; i++)
-                        token &= (unsigned char)name.ptr[i] > 0x20 && (unsigned char)name.ptr[i] < 0x7f && strchr("\"(),/:;<=>?@[\\]{}", name.ptr[i]) == NULL;
-                if (!token)
+                if (!token_is(name))
                         continue;
                 if (first)
                         OUT_LIT(o, "Access-Control-Allow-Headers: ");

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
+#include "../router/token.h"
 #include "conf_priv.h"
 #include "json.h"
 
@@ -145,17 +146,6 @@ add_origin(struct compiling *p, size_t i)
         return 0;
 }
 
-static bool
-is_token(const char *s)
-{
-        const char *start = s;
-
-        for (; *s != '\0'; s++)
-                if ((unsigned char)*s <= 0x20 || (unsigned char)*s >= 0x7f || strchr("\"(),/:;<=>?@[\\]{}", *s) != NULL)
-                        return false;
-        return s > start;
-}
-
 /* "Name: a, b\r\n"; *ret_any: a star is among them. */
 static int
 add_names(struct compiling *p, const struct key_strs *list, const char *name, struct span *ret, bool *ret_any)
@@ -165,7 +155,7 @@ add_names(struct compiling *p, const struct key_strs *list, const char *name, st
 
         *ret_any = false;
         for (size_t i = 0; i < list->count; i++) {
-                if (!is_token(list->list[i]))
+                if (!token_is(span_of(list->list[i])))
                         return refuse(p, list, i, "is no name", NULL);
                 *ret_any |= strcmp(list->list[i], "*") == 0;
                 len += strlen(list->list[i]) + 2;

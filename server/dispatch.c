@@ -323,20 +323,11 @@ dispatch_python(struct request *r)
 {
         const struct lane_call call = { .app_index = r->route->app_index, .handler = r->route->handler, .root_path = r->route->root_path,
                                         .timeout_ms = r->route->timeout_ms != 0 ? r->route->timeout_ms : r->limits->handler_timeout_ms };
-        struct lane *lane = lane_of(r, call.app_index);
-        int e = r->policy->request_headers != NULL && !r->retried ? request_edits_apply(r->policy->request_headers, r) : 0;
 
-        if (e == 0)
-                e = lane != NULL ? lane_submit(lane, r, &call) : -EAGAIN;
-
-        if (e == 0)
-                return;
-        if (lane != NULL)
-                board_add(r->conn->loop->board, C_python_queue_full, 1);
-        if (e == -EMSGSIZE)
-                request_fail(r, 431, true);
-        else
+        if (r->policy->request_headers != NULL && !r->retried && request_edits_apply(r->policy->request_headers, r) < 0)
                 request_busy(r);
+        else
+                (void)lane_hand_over(r, &call);
 }
 
 /* RFC 9110, 9.2.2: only what means the same twice as once, and only what the next one gets as whole as the first. */

@@ -9,6 +9,8 @@
 #include <stdint.h>
 #include <strings.h>
 
+#include "../router/token.h"
+
 static struct span
 trim(const char *start, const char *end)
 {
@@ -145,12 +147,6 @@ quoted_text(struct span inside, char *out, size_t room, size_t *ret_len)
 
 /* ---- Forwarded (RFC 7239, 4) --------------------------------------------------------------------------------------------------- */
 
-static bool
-is_tchar(char c)
-{
-        return (unsigned char)c > 0x20 && (unsigned char)c < 0x7f && strchr("\"(),/:;<=>?@[\\]{}", c) == NULL;
-}
-
 static const char *
 skip_blanks(const char *p, const char *end)
 {
@@ -166,7 +162,7 @@ take_value(const char *p, const char *end, struct span *ret)
         const char *start = p;
 
         if (p == end || *p != '"') {
-                while (p < end && (is_tchar(*p) || *p == ':' || *p == '[' || *p == ']'))
+                while (p < end && (token_char(*p) || *p == ':' || *p == '[' || *p == ']'))
                         p++;
                 *ret = (struct span){ start, (size_t)(p - start) };
                 return p > start ? p : NULL;
@@ -218,7 +214,7 @@ take_element(struct hop *hop, const char **p, const char *end)
                 struct span name, value;
 
                 if (*p < end && *p[0] != ';' && *p[0] != ',') {
-                        while (*p < end && is_tchar(**p))
+                        while (*p < end && token_char(**p))
                                 ++*p;
                         name = (struct span){ start, (size_t)(*p - start) };
                         if (name.len == 0 || *p == end || **p != '=')

@@ -40,6 +40,8 @@ struct lane_call {
 };
 /* Hands r over, its body as far as it goes. 0, or -EAGAIN: no slot (503), -EMSGSIZE (431), -ENOMEM. */
 int lane_submit(struct lane *lane, struct request *r, const struct lane_call *call);
+/* The same by the app's lane; what does not go is answered, 503 or 431: false. */
+bool lane_hand_over(struct request *r, const struct lane_call *call);
 /* More of r's body may go to its taker. */
 void lane_body(struct request *r);
 void lane_body_abort(struct request *r);

@@ -252,3 +252,20 @@ lane_submit(struct lane *l, struct request *r, const struct lane_call *call)
                 lane_body(r);
         return 0;
 }
+
+bool
+lane_hand_over(struct request *r, const struct lane_call *call)
+{
+        struct lane *lane = lane_of(r, call->app_index);
+        int e = lane != NULL ? lane_submit(lane, r, call) : -EAGAIN;
+
+        if (e == 0)
+                return true;
+        if (lane != NULL)
+                board_add(r->conn->loop->board, C_python_queue_full, 1);
+        if (e == -EMSGSIZE)
+                request_fail(r, 431, true);
+        else
+                request_busy(r);
+        return false;
+}

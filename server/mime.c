@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "../router/token.h"
+
 #define UNKNOWN "application/octet-stream"
 
 struct slot { char suffix[MIME_SUFFIX_MAX]; const char *type; }; /* type NULL: free */
@@ -44,12 +46,6 @@ static const struct { const char *suffix, *type; } built_in[] = {
 
 /* ---- what is well-formed ---------------------------------------------------------------------------------------------------- */
 
-static bool
-is_token_char(char ch)
-{
-        return (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || (ch >= '0' && ch <= '9') || (ch != '\0' && strchr("!#$%&'*+-.^_`|~", ch) != NULL);
-}
-
 bool
 mime_is_type(struct span text)
 {
@@ -57,11 +53,11 @@ mime_is_type(struct span text)
 
         if (text.len == 0 || text.len > MIME_TYPE_MAX - 32)
                 return false;
-        while (i < text.len && is_token_char(text.ptr[i]))
+        while (i < text.len && token_char(text.ptr[i]))
                 i++;
         if (i == 0 || i == text.len || text.ptr[i] != '/')
                 return false;
-        for (slash = i++; i < text.len && is_token_char(text.ptr[i]); i++)
+        for (slash = i++; i < text.len && token_char(text.ptr[i]); i++)
                 ;
         if (i == slash + 1)
                 return false;

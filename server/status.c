@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../router/memstream.h"
 #include "ctl.h"
 #include "json.h"
 #include "pool.h"
@@ -233,13 +234,6 @@ status_report(struct master *m, bool json)
 
         if (!out)
                 return NULL;
-        if (json)
-                write_json(m, out);
-        else
-                write_text(m, out);
-        if (fclose(out) != 0) {
-                free(text);
-                return NULL;
-        }
-        return text;
+        (json ? write_json : write_text)(m, out);
+        return memstream_close(out, &text);
 }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "../router/memstream.h"
 #include "ctl.h"
 #include "json.h"
 #include "pool.h"
@@ -134,9 +135,5 @@ status_ipc_report(struct master *m, bool json)
         if (!out)
                 return NULL;
         (json ? write_json : write_text)(m, out);
-        if (fclose(out) != 0) {
-                free(text);
-                return NULL;
-        }
-        return text;
+        return memstream_close(out, &text);
 }

@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <strings.h>
 
+#include "../router/token.h"
+
 #define PIECES_MAX 64
 
 /* ---- heart's own names -------------------------------------------------------------------------------------------------------- */
@@ -103,13 +105,6 @@ is_word(char ch)
         return (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || (ch >= '0' && ch <= '9') || ch == '_';
 }
 
-/* RFC 9110, 5.6.2 */
-static bool
-is_token(char ch)
-{
-        return is_word(ch) || (ch != '\0' && strchr("!#$%&'*+-.^`|~", ch) != NULL);
-}
-
 static int
 unknown_own(struct compiler *c, struct span name, size_t at)
 {
@@ -194,7 +189,7 @@ variable_at(struct span text, size_t i)
         bool ours = i + 1 < text.len && text.ptr[i + 1] == '$';
         size_t start = i + 1 + ours, at = start;
 
-        while (at < text.len && (is_word(text.ptr[at]) || (ours && is_token(text.ptr[at]))))
+        while (at < text.len && (is_word(text.ptr[at]) || (ours && token_char(text.ptr[at]))))
                 at++;
         return at > start && at < text.len && text.ptr[at] == '}' ? at + 1 - i : 0;
 }

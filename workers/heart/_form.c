@@ -423,8 +423,10 @@ part_tuple(struct part *p)
                 if (!type || PyTuple_SetItem(tuple, 2, type) < 0)
                         goto fail;
         }
-        if (p->fd >= 0 && lseek(p->fd, 0, SEEK_SET) < 0)
+        if (p->fd >= 0 && lseek(p->fd, 0, SEEK_SET) < 0) {
+                PyErr_SetFromErrno(PyExc_OSError);
                 goto fail;
+        }
         return tuple;
 fail:
         Py_DECREF(tuple);
