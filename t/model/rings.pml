@@ -35,7 +35,6 @@ typedef Lane {
         byte ring_generation[ENTRIES];
         byte head;
         byte tail;
-        bool cancelled[SLOTS];
 };
 Lane lane[LOOPS];
 
@@ -255,7 +254,6 @@ inline submit()
                 request[s] = next;
                 next++;
                 published++;
-                lane[me].cancelled[s] = false;
                 assert(lane[me].word[s].state == FREE);
                 lane[me].word[s].generation = generation[s];
                 lane[me].word[s].owner = NOBODY;
@@ -333,7 +331,7 @@ inline abandon()
                         request[s] = NONE;
                         if
                         :: lane[me].word[s].state == READY -> FREE_SLOT(s)
-                        :: else -> lane[me].cancelled[s] = true
+                        :: else /* the taker is told, and ends it all the same */
                         fi
                 :: else
                 fi;
